@@ -1,0 +1,25 @@
+"""Telemetry in: one file a protocol, each yields Readings.
+
+An adapter connects to one source (an MQTT broker, an InfluxDB, a recording) and yields batches of `Reading`: the value of one point of the grid with its unit,
+source timestamp and quality. That is all an adapter may do:
+
+* **It only reads.** No module here publishes, writes or commands anything on the telemetry side, and none holds a code path that could.
+* **It knows nothing of rules or music.** Nothing here imports `gridtone` or `gridtone_engine`.
+* **It never loses good data over bad.** A malformed message is counted, kept as a sample for the log and skipped; the next one is read.
+* **It never gives up.** A source that is down at start or later is retried with backoff; `health()` says what is wrong and what to do.
+
+Every adapter has the same entry points: a pydantic configuration with a literal `kind`, and a class with `batches()`, `health()` and `close()`
+(see `adapter.py`).
+
+    from gridtone_adapters import MqttConfig, open_adapter
+
+    adapter = open_adapter(MqttConfig(host="broker.example", topics=[...]))
+    for batch in adapter.batches():
+        for reading in batch:
+            print(reading.point, reading.value, reading.unit)
+"""
+
+from gridtone_adapters.adapter import Adapter, Health, Rejected
+from gridtone_adapters.reading import Quality, Reading
+
+__all__ = ["Adapter", "Health", "Quality", "Reading", "Rejected"]

@@ -1,0 +1,62 @@
+"""What listeners are told, in order, with the last few kept for those who missed some."""
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+KEPT = 1000
+"""Events kept for listeners that come back with a `Last-Event-ID`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    id: int
+    kind: str
+    """`state`, `cue`, `stock`, `rules` or `adapters`."""
+    payload: Any
+    """Plain data, ready for JSON."""
+
+
+class EventLog:
+    """One writer side, many listeners. A listener that is slower than `KEPT` events misses the oldest of them, never blocks anyone."""
+
+    def __init__(self, first_id: int = 1) -> None:
+        self._events: deque[Event] = deque(maxlen=KEPT)
+        self._changed = threading.Condition()
+        self._next_id = first_id
+        self._closed = False
+
+    @property
+    def last_id(self) -> int:
+        return self._next_id - 1
+
+    def publish(self, kind: str, payload: Any) -> Event:
+        with self._changed:
+            event = Event(self._next_id, kind, payload)
+            self._next_id += 1
+            self._events.append(event)
+            self._changed.notify_all()
+        return event
+
+    def close(self) -> None:
+        """End every subscription."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def subscribe(self, after_id: int, heartbeat_seconds: float) -> Iterator[Event | None]:
+        """Yield the events after `after_id`, and None whenever `heartbeat_seconds` pass without one."""
+        while True:
+            with self._changed:
+                if not self._closed and self.last_id <= after_id:
+                    self._changed.wait(heartbeat_seconds)
+                if self._closed:
+                    return
+                missed = [event for event in self._events if event.id > after_id]
+            if missed:
+                after_id = missed[-1].id
+                yield from missed
+            else:
+                yield None

@@ -1,0 +1,56 @@
+"""Which state the grid is in, and why."""
+
+from dataclasses import dataclass
+
+from gridtone.words import Words
+
+NO_DATA = "no_data"
+"""The state of a grid that cannot be seen: telemetry is missing or stale. Always silent."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignalView:
+    """A signal as an explanation shows it."""
+
+    name: str
+    value: float | None
+    """None while no reading has arrived."""
+    unit: str
+    age_seconds: float | None
+    """Since the source timestamp of the newest reading behind it."""
+    stale: bool
+    point: str = ""
+    """The point that decided the value, where one did (the most loaded line, the lowest voltage)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One comparison of a rule, as it stands now."""
+
+    signal: str
+    operator: str
+    limit: float
+    true: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The active state and its reasons. Made anew at every change; cheap to make, never changed."""
+
+    state: str
+    title: Words
+    severity: str
+    """`normal`, `alert`, `emergency`, `in_extremis`, `restorative`, or `unknown` for no data."""
+    since: float
+    """Seconds since the Unix epoch."""
+    rule: str
+    """The condition that holds, as written."""
+    reason: Words
+    """One sentence for an operator: `line HV-12 is loaded to 112 % (limit 100 %)`."""
+    silent: bool
+    """The rules decided that this state is silent."""
+    comparisons: tuple[Comparison, ...] = ()
+    signals: tuple[SignalView, ...] = ()
+    """Every signal that the comparisons speak of."""
+    also_true: tuple[str, ...] = ()
+    """States whose condition holds too but that lost by priority."""

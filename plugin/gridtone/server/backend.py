@@ -1,0 +1,90 @@
+"""What the server needs from the running service."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import BinaryIO, Literal, Protocol
+
+from gridtone_adapters import Health
+
+from gridtone.cue import Cue
+from gridtone.events import EventLog
+from gridtone.library.track import Track
+from gridtone.rules.standing import Standing
+from gridtone.words import Words
+
+Codec = Literal["opus", "flac"]
+
+
+@dataclass(frozen=True, slots=True)
+class StateView:
+    """A state of the rules as listeners see it, with its stock."""
+
+    name: str
+    title: Words
+    severity: str
+    prompt: str
+    """The prompt's text; empty for a silent state."""
+    silent: bool
+    priority: int
+    fresh: int
+    """Tracks in stock that are still fresh."""
+    wanted: int
+
+
+@dataclass(frozen=True, slots=True)
+class StateSpan:
+    """A stretch of time that the grid spent in one state."""
+
+    state: str
+    severity: str
+    start: float
+    """Seconds since the Unix epoch."""
+    end: float | None
+    """None while it lasts."""
+    reason: Words
+
+
+@dataclass(frozen=True, slots=True)
+class SamplerView:
+    """What the sampler is doing."""
+
+    running: bool
+    engine: str
+    """The engine at work now, which may be a fallback."""
+    problem: str
+    """Why the sampler or a preferred engine does not work, and what to do; empty when nothing is wrong."""
+    job: str
+    """What is being sampled, for a person; empty when idle."""
+    fraction: float
+    """Progress of that job, 0 to 1."""
+    failures: tuple[str, ...]
+    """The latest tracks that failed the gate or could not be made, with reasons, newest first."""
+
+
+class Backend(Protocol):
+    """The running service. Every method is quick and safe to call from any thread."""
+
+    events: EventLog
+
+    def standing(self) -> Standing: ...
+    def cue(self) -> Cue: ...
+    def states(self) -> Sequence[StateView]: ...
+    def history(self, start: float, end: float) -> Sequence[StateSpan]: ...
+    def tracks(self, state: str | None, limit: int, before: float | None) -> Sequence[Track]:
+        """Newest first, made before `before`."""
+        ...
+
+    def track(self, track_id: str) -> Track | None: ...
+    def open_audio(self, track_id: str, codec: Codec) -> tuple[BinaryIO, int] | None:
+        """A seekable file and its size in bytes, or None if the store has none."""
+        ...
+
+    def sampler(self) -> SamplerView: ...
+    def adapters(self) -> Sequence[Health]: ...
+    def rules_problem(self) -> str:
+        """Why the newest save of the rules file is not in use (the one before it still plays); empty when it is."""
+        ...
+
+    def not_ready(self) -> Sequence[str]:
+        """What is missing before listeners can be served, for a person; empty when ready."""
+        ...
