@@ -3,6 +3,26 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+INSTRUMENTS = (
+    "piano",
+    "electric piano",
+    "celesta",
+    "vibraphone",
+    "marimba",
+    "guitar",
+    "harp",
+    "strings",
+    "cello",
+    "flute",
+    "clarinet",
+    "warm pad",
+    "glass pad",
+    "bells",
+    "bass",
+    "soft percussion",
+)
+"""Instruments that a prompt can name. Texts are translated to these; an engine says which of them it has."""
+
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
@@ -19,7 +39,7 @@ class Attributes:
     density: float | None = None
     """0 (sparse) to 1 (busy): notes a second."""
     instruments: tuple[str, ...] = ()
-    """Names such as `piano`, `warm pad`, `soft percussion`."""
+    """Some of `INSTRUMENTS`."""
 
 
 @dataclass(frozen=True, slots=True)
