@@ -9,12 +9,13 @@ from gridtone.words import Words
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """What every listener does now. The newest cue is the whole truth: a listener that missed some needs no other."""
+    """What every listener does. The newest cue is the whole truth: a listener that missed some needs no other."""
 
     id: int
     """Grows by one; survives a restart of the service."""
     time: float
-    """When the track began, seconds since the Unix epoch on the service's clock. Who joins late starts that far into the track."""
+    """When the track begins and the crossfade with it, seconds since the Unix epoch on the service's clock: now, or a few seconds ahead at the next bar or at
+    the end of what plays. Who joins later starts that far into the track, so that all listeners hear the same."""
     action: Literal["play", "silence"]
     state: str
     reason: Words
@@ -23,7 +24,5 @@ class Cue:
     upcoming: Track | None = None
     """What will most likely play after it, so that listeners can load it ahead."""
     crossfade_seconds: float = 4.0
-    on_bar: bool = True
-    """Begin the crossfade at the next bar of what plays now; otherwise at once."""
     duck_db: float = 0.0
     """How far to turn the music down, 0 or negative."""

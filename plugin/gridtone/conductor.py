@@ -1,0 +1,163 @@
+"""From a state to a cue: which track plays now, or why there is silence.
+
+The conductor holds no clock and no database: it is told the time, the standing and what is in stock, and answers with a cue when listeners should do
+something else than before.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gridtone.cue import Cue
+from gridtone.library.track import Track
+from gridtone.rules.standing import Standing
+from gridtone.words import Words
+
+SEVERITIES = ("unknown", "normal", "restorative", "alert", "emergency", "in_extremis")
+"""From calm to grave: a change to the right is an escalation."""
+
+TONICS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+FIFTHS_ABOVE_MAJOR = {"major": 0, "ionian": 0, "lydian": 1, "mixolydian": -1, "dorian": -2, "minor": -3, "aeolian": -3, "phrygian": -4, "locrian": -5}
+
+
+NO_TRACK_YET: Words = {"en": "No track is ready yet; the first one is being made.", "zh": "尚无可播放的曲目，第一首正在生成。"}
+
+
+class ConductorSettings(BaseModel):
+    """How the music follows the states."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dwell_seconds: float = Field(
+        20.0,
+        ge=0,
+        description="The music stays at least this long with a state, so that a flapping grid does not flap it. Escalations and silence do not wait.",
+    )
+    crossfade_seconds: float = Field(4.0, ge=0.05, le=30, description="Length of the crossfade between two tracks.")
+    urgent_crossfade_seconds: float = Field(
+        1.5, ge=0.05, le=30, description="Length of the crossfade when the state escalates: it begins at once, not at the next bar."
+    )
+    lead_seconds: float = Field(10.0, ge=1, le=60, description="How long before a track ends its successor is announced, so that listeners can load it.")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A track that may play."""
+
+    track: Track
+    fresh: bool
+
+
+Stock = Callable[[str], Sequence[Candidate]]
+"""State -> the tracks that may play for it."""
+
+
+def key_distance(one: str | None, other: str | None) -> int:
+    """Steps on the circle of fifths between the key signatures of two keys such as `D minor` (0 to 6); 3 where one is unknown."""
+    if one is None or other is None:
+        return 3
+    steps = abs(_fifths(one) - _fifths(other)) % 12
+    return min(steps, 12 - steps)
+
+
+def _fifths(key: str) -> int:
+    tonic, _, mode = key.partition(" ")
+    semitones = TONICS[tonic[0].upper()] + tonic.count("#") - tonic[1:].count("b")
+    return semitones * 7 % 12 + FIFTHS_ABOVE_MAJOR.get(mode, 0)
+
+
+def choose(candidates: Sequence[Candidate], previous: Track | None) -> Track | None:
+    """The best track to play after `previous`: fresh, not just heard, near in key and tempo, least played. Deterministic."""
+
+    def cost(candidate: Candidate) -> tuple[bool, bool, float, float, str]:
+        track = candidate.track
+        distance = 0.0
+        if previous:
+            distance = key_distance(track.key, previous.key)
+            if track.tempo_bpm and previous.tempo_bpm:
+                distance += 6 * abs(math.log2(track.tempo_bpm / previous.tempo_bpm))
+        just_heard = previous is not None and track.id == previous.id
+        return just_heard, not candidate.fresh, track.last_played or 0.0, distance, track.id
+
+    best = min(candidates, key=cost, default=None)
+    return best.track if best else None
+
+
+class Conductor:
+    """Follows the standing and the clock. Not thread-safe: its owner holds the lock."""
+
+    def __init__(self, settings: ConductorSettings, stock: Stock, states: Callable[[], Sequence[str]], last: Cue) -> None:
+        """`stock` and `states` answer for the rules in force; `last` is the cue from before a restart, or a silent one with id 0."""
+        self._settings = settings
+        self._stock = stock
+        self._states = states
+        self._changed_at = -math.inf
+        self._severity = "unknown"
+        self.cue = last
+
+    def follow(self, standing: Standing, now: float) -> Cue | None:
+        """Answer a standing, or the passing of time under it, with a new cue; None when nothing changes for listeners."""
+        if standing.silent:
+            return self._silence(standing, standing.reason, now)
+        playing = self.cue.track
+        if playing is None:
+            return self._change(standing, now, urgent=False)
+        if self.cue.state == standing.state and (playing.state == standing.state or not self._stock(standing.state)):
+            return self._continue(standing, now)
+        escalates = SEVERITIES.index(standing.severity) > SEVERITIES.index(self._severity)
+        if self.cue.state != standing.state and not escalates and now < self._changed_at + self._settings.dwell_seconds:
+            return self._continue(standing, now)
+        return self._change(standing, now, urgent=escalates)
+
+    def _continue(self, standing: Standing, now: float) -> Cue | None:
+        """Let what plays go on; announce its successor when its end comes near."""
+        ends_at = self._ends_at()
+        if now < ends_at - self._settings.lead_seconds:
+            return None
+        return self._play(standing, max(ends_at, now), self._settings.crossfade_seconds)
+
+    def _change(self, standing: Standing, now: float, urgent: bool) -> Cue | None:
+        self._changed_at = now
+        self._severity = standing.severity
+        if urgent:
+            return self._play(standing, now, self._settings.urgent_crossfade_seconds)
+        return self._play(standing, self._next_bar(now), self._settings.crossfade_seconds)
+
+    def _ends_at(self) -> float:
+        """When the crossfade out of what plays begins."""
+        assert self.cue.track
+        return self.cue.time + self.cue.track.seconds - self._settings.crossfade_seconds
+
+    def _next_bar(self, now: float) -> float:
+        """The next downbeat of what plays, or `now` where there is none."""
+        track = self.cue.track
+        if track is None or track.bar_seconds is None or now >= self._ends_at():
+            return now
+        first_bar = self.cue.time + track.first_bar_seconds
+        return first_bar + max(0, math.ceil((now - first_bar) / track.bar_seconds)) * track.bar_seconds
+
+    def _play(self, standing: Standing, time: float, crossfade_seconds: float) -> Cue | None:
+        reason = standing.reason
+        track = choose(self._stock(standing.state), self.cue.track)
+        if track is None:
+            track = choose([candidate for state in self._states() for candidate in self._stock(state)], self.cue.track)
+            if track is None:
+                return self._silence(standing, NO_TRACK_YET, time)
+            reason = {
+                "en": f"{reason['en']} (no track for this state is ready yet: one made for “{track.state}” plays)",
+                "zh": f"{reason.get('zh', reason['en'])}（本状态尚无曲目，暂播为“{track.state}”准备的曲目）",
+            }
+        upcoming = choose([candidate for candidate in self._stock(standing.state) if candidate.track.id != track.id], track)
+        return self._issue(Cue(0, time, "play", standing.state, reason, track, upcoming, crossfade_seconds))
+
+    def _silence(self, standing: Standing, reason: Words, now: float) -> Cue | None:
+        if self.cue.action == "silence" and self.cue.state == standing.state and self.cue.id:
+            return None
+        self._severity = standing.severity
+        return self._issue(Cue(0, now, "silence", standing.state, reason, crossfade_seconds=1.0))
+
+    def _issue(self, cue: Cue) -> Cue:
+        self.cue = replace(cue, id=self.cue.id + 1)
+        return self.cue
