@@ -1,7 +1,7 @@
 """What every engine offers, and how to open one by name."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol
@@ -53,6 +53,10 @@ class Rendition:
     @property
     def seconds(self) -> float:
         return float(self.samples.shape[1] / self.sample_rate)
+
+    def with_samples(self, samples: NDArray[np.float32]) -> "Rendition":
+        """The same rendition after its audio was worked on. Same shape as `samples`."""
+        return replace(self, samples=samples)
 
     def write(self, path: str | Path) -> None:
         """Write to `path` in the format of its suffix (wav, flac, ogg, mp3)."""

@@ -1,0 +1,106 @@
+"""The command line. Each command is a few lines around what lives in the modules; heavy ones are imported when they run."""
+
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from gridtone.documents import DocumentError
+
+console = Console(stderr=True, highlight=False)
+
+
+class Commands(click.Group):
+    """Turns the errors that people can mend into one message and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        from gridtone_engine import EngineError
+
+        try:
+            return super().invoke(ctx)
+        except (DocumentError, EngineError) as error:
+            console.print(str(error), style="red", soft_wrap=True)
+            sys.exit(1)
+
+
+@click.group(cls=Commands)
+@click.version_option(package_name="gridtone")
+def main() -> None:
+    """Plays the state of a power grid: telemetry in, music out."""
+
+
+@main.command()
+@click.argument("text", default="")
+@click.option("--seconds", default=60.0, show_default=True, type=click.FloatRange(1, 3600), help="Length of the track.")
+@click.option("-o", "--output", default="track.wav", show_default=True, type=click.Path(dir_okay=False, path_type=Path), help="wav, flac, ogg or mp3.")
+@click.option("--engine", default="composer", show_default=True, help="Which engine makes it.")
+@click.option("--seed", default=0, show_default=True, help="Another seed, another track.")
+@click.option("--tempo", "tempo_bpm", type=click.FloatRange(30, 200), help="Beats a minute; wins over the text.")
+@click.option("--key", help="Such as 'D minor' or 'F# dorian'; wins over the text.")
+@click.option("--energy", type=click.FloatRange(0, 1), help="0 still to 1 driving; wins over the text.")
+@click.option("--brightness", type=click.FloatRange(0, 1), help="0 dark to 1 bright; wins over the text.")
+@click.option("--density", type=click.FloatRange(0, 1), help="0 sparse to 1 busy; wins over the text.")
+@click.option("--instrument", "instruments", multiple=True, help="May be given several times; wins over the text.")
+def generate(text: str, seconds: float, output: Path, engine: str, seed: int, **attributes: object) -> None:
+    """Make one track from TEXT, in English or Chinese."""
+    from gridtone.gate import check, finish
+    from gridtone_engine import Attributes, Prompt, open_engine
+
+    prompt = Prompt(text, seconds, seed, Attributes(**attributes))  # type: ignore[arg-type]
+    with Progress(TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), console=console) as bar:
+        task = bar.add_task("starting", total=1.0)
+        [rendition] = open_engine(engine).sample([prompt], progress=lambda at: bar.update(task, completed=at.fraction, description=at.step))
+    rendition = rendition.with_samples(finish(rendition.samples, rendition.sample_rate))
+    report = check(rendition.samples, rendition.sample_rate)
+    rendition.write(output)
+
+    for phrase in rendition.understanding.understood:
+        console.print(f"  [green]understood[/] {phrase.text} → {phrase.meaning}")
+    for ignored in rendition.understanding.ignored:
+        console.print(f"  [yellow]not understood[/] {ignored}")
+    for failure in report.failures:
+        console.print(f"  [red]gate[/] {failure.message}")
+    played = rendition.attributes
+    tempo = f"{played.tempo_bpm:.0f} bpm" if played.tempo_bpm else "free tempo"
+    console.print(f"{rendition.seconds:.0f} s, {tempo}, {played.key or 'no key'}, {report.loudness_lufs:.1f} LUFS, licence {rendition.licence}")
+    click.echo(output)
+
+
+@main.command()
+@click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The site's YAML file; embedded defaults without one.")
+def serve(config: Path | None) -> None:
+    """Run the service: telemetry in, music out, a page to listen on."""
+    from gridtone.config import load_site
+    from gridtone.service import serve_site
+
+    serve_site(load_site(config))
+
+
+@main.command()
+@click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The site's YAML file; embedded defaults without one.")
+@click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
+def doctor(config: Path | None, as_json: bool) -> None:
+    """Say what works here and what does not, with the next step for each."""
+    from gridtone.doctor import examine, show
+
+    checks = examine(config)
+    show(checks, as_json)
+    sys.exit(any(check.status == "fail" for check in checks))
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def check(files: tuple[Path, ...]) -> None:
+    """Check rules or site files; every error with line, column and the likely fix."""
+    from gridtone.config import check_file
+
+    failed = False
+    for file in files:
+        try:
+            click.echo(f"{file}: {check_file(file)}")
+        except DocumentError as error:
+            click.echo(str(error), err=True)
+            failed = True
+    sys.exit(failed)
