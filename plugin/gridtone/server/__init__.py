@@ -1,0 +1,23 @@
+"""HTTP: the player's page, the API, server-sent events, audio.
+
+    app = create_app(backend, settings)
+    serve(app, settings, on_ready=lambda url: print(f"listening on {url}"))
+
+`create_app` builds a Flask application over any `Backend` (see `backend.py`); `serve` runs it behind cheroot, in this process, until it is told to stop.
+
+* `settings.py`  where to listen, and who may
+* `access.py`    tokens, sessions, host names, origins, security headers
+* `answers.py`   how answers and errors look as JSON
+* `api.py`       the routes
+* `stream.py`    server-sent events
+* `openapi.py`   the API described for machines
+* `serving.py`   the web server around it
+* `static/`      the player: plain ES modules, nothing to build
+"""
+
+from gridtone.server.app import create_app
+from gridtone.server.backend import Backend
+from gridtone.server.serving import serve
+from gridtone.server.settings import ServerSettings
+
+__all__ = ["Backend", "ServerSettings", "create_app", "serve"]

@@ -4,13 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Literal, Protocol
 
-from gridtone_adapters import Health
-
 from gridtone.cue import Cue
 from gridtone.events import EventLog
+from gridtone.library.span import StateSpan
 from gridtone.library.track import Track
 from gridtone.rules.standing import Standing
+from gridtone.stock.view import SamplerView
 from gridtone.words import Words
+from gridtone_adapters import Health
+
+__all__ = ["Backend", "Codec", "SamplerView", "StateSpan", "StateView"]
 
 Codec = Literal["opus", "flac"]
 
@@ -29,36 +32,6 @@ class StateView:
     fresh: int
     """Tracks in stock that are still fresh."""
     wanted: int
-
-
-@dataclass(frozen=True, slots=True)
-class StateSpan:
-    """A stretch of time that the grid spent in one state."""
-
-    state: str
-    severity: str
-    start: float
-    """Seconds since the Unix epoch."""
-    end: float | None
-    """None while it lasts."""
-    reason: Words
-
-
-@dataclass(frozen=True, slots=True)
-class SamplerView:
-    """What the sampler is doing."""
-
-    running: bool
-    engine: str
-    """The engine at work now, which may be a fallback."""
-    problem: str
-    """Why the sampler or a preferred engine does not work, and what to do; empty when nothing is wrong."""
-    job: str
-    """What is being sampled, for a person; empty when idle."""
-    fraction: float
-    """Progress of that job, 0 to 1."""
-    failures: tuple[str, ...]
-    """The latest tracks that failed the gate or could not be made, with reasons, newest first."""
 
 
 class Backend(Protocol):

@@ -1,0 +1,102 @@
+"""How answers and errors look as JSON."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from flask import Response
+
+from gridtone.library.track import Track
+from gridtone.server.backend import StateSpan, StateView
+from gridtone_adapters import Health
+
+
+@dataclass(frozen=True, slots=True)
+class States:
+    states: Sequence[StateView]
+    rules_problem: str
+    """Why the newest save of the rules file is not in use; empty when it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    start: float
+    end: float
+    spans: Sequence[StateSpan]
+
+
+@dataclass(frozen=True, slots=True)
+class Tracks:
+    tracks: Sequence[Track]
+    next_before: float | None
+    """Pass it as `before` for the next page; None on the last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adapters:
+    adapters: Sequence[Health]
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    ready: bool
+    missing: Sequence[str]
+    """What is missing before listeners can be served; only told to those who may read the API."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    time: float
+    """The service's clock, seconds since the Unix epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorDetail:
+    code: str
+    """A fixed word for programs."""
+    message: str
+    """What is wrong."""
+    hint: str
+    """What to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    error: ErrorDetail
+
+
+class ApiError(Exception):
+    """Becomes an error answer with that HTTP status."""
+
+    def __init__(self, status: int, code: str, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.detail = ErrorDetail(code, message, hint)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_plain)
+
+
+def to_json(value: Any) -> bytes:
+    """One line of JSON for dataclasses and plain data. A NaN becomes null."""
+    return _encoder.encode(value)
+
+
+def answer(value: Any, status: int = 200) -> Response:
+    response = Response(to_json(value), status, mimetype="application/json")
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def error_answer(error: ApiError) -> Response:
+    response = answer(Error(error.detail), error.status)
+    if error.status == 401:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="gridtone"'
+    return response

@@ -1,0 +1,204 @@
+"""The routes."""
+
+import math
+import time
+from collections.abc import Callable
+from typing import cast
+
+from flask import Blueprint, Response, current_app, request
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from werkzeug.wsgi import wrap_file
+
+from gridtone.cue import Cue
+from gridtone.library.track import Track
+from gridtone.rules.standing import Standing
+from gridtone.server.access import COOKIE, Access
+from gridtone.server.answers import Adapters, ApiError, History, Readiness, States, Tracks, answer
+from gridtone.server.backend import Backend, Codec, SamplerView
+from gridtone.server.openapi import Parameter, describe, document
+from gridtone.server.stream import Streams
+from gridtone_adapters import Health
+
+AUDIO_TYPES = {"opus": "audio/ogg; codecs=opus", "flac": "audio/flac"}
+MOST_HOURS = 24 * 31
+MOST_TRACKS = 500
+
+TRACK_ID = Parameter("id", "path", {"type": "string"}, "The track's id: the SHA-256 of its FLAC file, hexadecimal.")
+
+
+def create_api(backend: Backend, access: Access, streams: Streams) -> Blueprint:
+    api = Blueprint("api", __name__)
+
+    def route(path: str, method: str = "GET") -> Callable[[Callable[..., Response]], Callable[..., Response]]:
+        return api.route(path, methods=[method])
+
+    @route("/")
+    @describe("The player.", content="text/html")
+    def player() -> Response:
+        return current_app.send_static_file("index.html")
+
+    @route("/api/v1/state")
+    @describe("The grid's state and why it is in it, with the ages of its signals as of now.", answers=Standing)
+    def state() -> Response:
+        return answer(backend.standing())
+
+    @route("/api/v1/cue")
+    @describe("What every listener does now.", answers=Cue)
+    def cue() -> Response:
+        return answer(backend.cue())
+
+    @route("/api/v1/events")
+    @describe(
+        "Server-sent events: `heartbeat` (every 2 s), `state`, `cue`, `stock`, `rules`, `adapters`. The current state and cue come first.",
+        content="text/event-stream",
+        parameters=(Parameter("Last-Event-ID", "header", {"type": "integer"}, "Resume after this event."),),
+        errors=(503,),
+    )
+    def events() -> Response:
+        return streams.open()
+
+    @route("/api/v1/states")
+    @describe("Every state of the rules, with its stock of tracks.", answers=States)
+    def states() -> Response:
+        return answer(States(backend.states(), backend.rules_problem()))
+
+    @route("/api/v1/history")
+    @describe(
+        "The states of the last hours, oldest first.",
+        answers=History,
+        parameters=(Parameter("hours", "query", {"type": "number", "minimum": 0.01, "maximum": MOST_HOURS, "default": 24}, "How far back."),),
+        errors=(400,),
+    )
+    def history() -> Response:
+        hours = _number("hours", 24.0, least=0.01, most=MOST_HOURS)
+        end = time.time()
+        start = end - hours * 3600
+        return answer(History(start, end, backend.history(start, end)))
+
+    @route("/api/v1/tracks")
+    @describe(
+        "Tracks of the library, newest first.",
+        answers=Tracks,
+        parameters=(
+            Parameter("state", "query", {"type": "string"}, "Only tracks made for this state."),
+            Parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": MOST_TRACKS, "default": 50}, "Tracks a page."),
+            Parameter("before", "query", {"type": "number"}, "Only tracks made before this time: `next_before` of the page before."),
+        ),
+        errors=(400,),
+    )
+    def tracks() -> Response:
+        limit = int(_number("limit", 50, least=1, most=MOST_TRACKS))
+        before = _number("before", 0, least=0, most=1e11) if "before" in request.args else None
+        page = backend.tracks(request.args.get("state"), limit, before)
+        return answer(Tracks(page, page[-1].created if len(page) == limit else None))
+
+    @route("/api/v1/tracks/<id>")
+    @describe("One track.", answers=Track, parameters=(TRACK_ID,), errors=(404,))
+    def track(id: str) -> Response:  # noqa: A002
+        return answer(_known(backend.track(id)))
+
+    @route("/api/v1/tracks/<id>/audio")
+    @describe(
+        "A track's audio, whole or one range of it. It never changes: cache it for ever.",
+        content="audio/ogg",
+        parameters=(
+            TRACK_ID,
+            Parameter("codec", "query", {"type": "string", "enum": list(AUDIO_TYPES), "default": "opus"}, "opus is small; flac is exact."),
+            Parameter("Range", "header", {"type": "string"}, "One range: `bytes=0-999`, `bytes=1000-` or `bytes=-500`."),
+        ),
+        statuses={206: "The range asked for", 304: "Not modified"},
+        errors=(400, 404, 416),
+    )
+    def audio(id: str) -> Response:  # noqa: A002
+        codec = request.args.get("codec", "opus")
+        if codec not in AUDIO_TYPES:
+            raise ApiError(400, "bad_parameter", f"codec {codec!r} is not offered", f"ask for {' or '.join(AUDIO_TYPES)}")
+        opened = backend.open_audio(_known(backend.track(id)).id, cast(Codec, codec))
+        if opened is None:
+            other = "flac" if codec == "opus" else "opus"
+            raise ApiError(404, "no_audio", f"the store has no {codec} audio of this track", f"ask for codec={other}")
+        file, size = opened
+        response = Response(wrap_file(request.environ, file), mimetype=AUDIO_TYPES[codec], direct_passthrough=True)
+        response.call_on_close(file.close)
+        response.content_length = size
+        response.set_etag(f"{id}-{codec}")
+        response.headers["Cache-Control"] = "private, max-age=31536000, immutable"
+        try:
+            return cast(Response, response.make_conditional(request, accept_ranges=True, complete_length=size))
+        except Exception:
+            response.close()
+            raise
+
+    @route("/api/v1/sampler")
+    @describe("What the sampler is doing.", answers=SamplerView)
+    def sampler() -> Response:
+        return answer(backend.sampler())
+
+    @route("/api/v1/adapters")
+    @describe("The sources of telemetry and what they refused.", answers=Adapters)
+    def adapters() -> Response:
+        return answer(Adapters(list[Health](backend.adapters())))
+
+    @route("/api/v1/session", "POST")
+    @describe(
+        "Sign a browser in: sets an HttpOnly cookie that stands for the token.",
+        content=None,
+        body={"type": "object", "properties": {"token": {"type": "string"}}, "required": ["token"], "additionalProperties": False},
+        statuses={204: "Signed in"},
+        errors=(400, 401),
+    )
+    def open_session() -> Response:
+        body = request.get_json(silent=True)  # a foreign page cannot send JSON without CORS, so this also keeps forged sign-ins out
+        if not isinstance(body, dict) or not isinstance(body.get("token"), str):
+            raise ApiError(400, "bad_body", "the body is not JSON with a token", 'send {"token": "..."} as application/json')
+        response = Response(status=204)
+        if not access.open:
+            access.open_session(body["token"], response)
+        return response
+
+    @route("/api/v1/session", "DELETE")
+    @describe("Sign this browser out.", content=None, statuses={204: "Signed out"})
+    def close_session() -> Response:
+        response = Response(status=204)
+        response.delete_cookie(COOKIE, httponly=True, samesite="Strict", secure=request.is_secure)
+        return response
+
+    @route("/api/v1/openapi.json")
+    @describe("This API, described for machines (OpenAPI 3.1).", answers=dict)
+    def openapi() -> Response:
+        return answer(document(current_app))
+
+    @route("/healthz")
+    @describe("The process answers.", content="text/plain")
+    def healthz() -> Response:
+        return Response("ok\n", mimetype="text/plain")
+
+    @route("/readyz")
+    @describe("Listeners can be served; 503 while something is missing.", answers=Readiness, statuses={503: "Not ready"})
+    def readyz() -> Response:
+        missing = backend.not_ready()
+        return answer(Readiness(not missing, tuple(missing) if access.granted() else ()), 503 if missing else 200)
+
+    @route("/metrics")
+    @describe("Figures for Prometheus.", content="text/plain")
+    def metrics() -> Response:
+        return Response(generate_latest(), content_type=CONTENT_TYPE_LATEST)
+
+    return api
+
+
+def _known(track: Track | None) -> Track:
+    if track is None:
+        raise ApiError(404, "no_such_track", "no track has this id", "the library may have retired it; /api/v1/tracks lists what is there")
+    return track
+
+
+def _number(name: str, default: float, least: float, most: float) -> float:
+    text = request.args.get(name, "")
+    try:
+        number = float(text) if text else default
+    except ValueError:
+        number = math.nan
+    if not least <= number <= most:
+        raise ApiError(400, "bad_parameter", f"{name} must be a number from {least:g} to {most:g}, not {text!r}")
+    return number

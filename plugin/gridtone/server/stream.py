@@ -1,0 +1,71 @@
+"""Server-sent events: what listeners are told, and a heartbeat while there is nothing to tell."""
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from flask import Response, request
+from prometheus_client import Gauge
+
+from gridtone.server.answers import ApiError, Heartbeat, to_json
+from gridtone.server.backend import Backend
+
+HEARTBEAT_SECONDS = 2.0
+RECONNECT_MILLISECONDS = 1500
+
+LISTENERS = Gauge("gridtone_listeners", "Event streams open now")
+
+
+class Streams:
+    """The open event streams of one application: at most `most` of them."""
+
+    def __init__(self, backend: Backend, most: int) -> None:
+        self._backend = backend
+        self._most = most
+        self._places = threading.BoundedSemaphore(most)
+
+    def open(self) -> Response:
+        """A stream for the current request, resumed after its `Last-Event-ID`. Raises ApiError 503 when all places are taken."""
+        if not self._places.acquire(blocking=False):
+            raise ApiError(
+                503,
+                "too_many_listeners",
+                f"all {self._most} places for listeners are taken",
+                "try again later, or raise server.max_listeners in the configuration",
+            )
+        LISTENERS.inc()
+        response = Response(self._frames(), mimetype="text/event-stream")
+        response.call_on_close(self._leave)
+        response.headers["Cache-Control"] = "no-store"
+        response.headers["X-Accel-Buffering"] = "no"
+        return response
+
+    def _leave(self) -> None:
+        LISTENERS.dec()
+        self._places.release()
+
+    def _frames(self) -> Iterator[bytes]:
+        events = self._backend.events
+        last_id = events.last_id
+        try:
+            after_id = int(request.headers.get("Last-Event-ID", ""))
+        except ValueError:
+            after_id = last_id
+        if not 0 <= after_id <= last_id:  # from another life of the service: the snapshot below is all there is to say
+            after_id = last_id
+        return self._follow(after_id)
+
+    def _follow(self, after_id: int) -> Iterator[bytes]:
+        yield b"retry: %d\n\n" % RECONNECT_MILLISECONDS + _frame("heartbeat", Heartbeat(time.time()), after_id)
+        yield _frame("state", self._backend.standing()) + _frame("cue", self._backend.cue())
+        for event in self._backend.events.subscribe(after_id, HEARTBEAT_SECONDS):
+            if event is None:
+                yield _frame("heartbeat", Heartbeat(time.time()))
+            else:
+                yield _frame(event.kind, event.payload, event.id)
+
+
+def _frame(kind: str, payload: Any, event_id: int | None = None) -> bytes:
+    head = b"" if event_id is None else b"id: %d\n" % event_id
+    return head + b"event: %s\ndata: %s\n\n" % (kind.encode(), to_json(payload))
