@@ -4,7 +4,12 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
+
+from prometheus_client import Counter
+
+PUBLISHED = Counter("gridtone_events", "Events published to listeners", ["kind"])
 
 KEPT = 1000
 """Events kept for listeners that come back with a `Last-Event-ID`."""
@@ -38,6 +43,7 @@ class EventLog:
             self._next_id += 1
             self._events.append(event)
             self._changed.notify_all()
+        PUBLISHED.labels(kind).inc()
         return event
 
     def close(self) -> None:
@@ -54,7 +60,7 @@ class EventLog:
                     self._changed.wait(heartbeat_seconds)
                 if self._closed:
                     return
-                missed = [event for event in self._events if event.id > after_id]
+                missed = list(islice(reversed(self._events), self.last_id - after_id))[::-1]
             if missed:
                 after_id = missed[-1].id
                 yield from missed
