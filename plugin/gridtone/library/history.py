@@ -1,0 +1,170 @@
+"""What happened: cues, plays, failures, states. The half of the library that holds no audio.
+
+What is written here must never stop the music: where the database refuses a write (a full disk, say), the music goes on, the refusal is logged, and `problem`
+says so until a write succeeds.
+"""
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+from sqlalchemy import Engine, delete, select, update
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session, sessionmaker
+
+from gridtone.cue import Cue
+from gridtone.library.span import StateSpan
+from gridtone.library.tables import FailureRow, FeedbackRow, MemoryRow, PlayRow, SpanRow, TrackRow
+from gridtone.words import Words
+
+log = logging.getLogger(__name__)
+
+TRANSITIONS_REMEMBERED = 2000
+"""Changes of state from which the likely next one is estimated."""
+
+
+class LibraryError(Exception):
+    """The library cannot do what it was asked: the message says why, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrackFailure:
+    """A track that failed the gate, or that no engine could make."""
+
+    state: str
+    text: str
+    engine: str
+    seed: int
+    reasons: list[str]
+    time: float
+
+
+class History:
+    """Reads from any thread at once; writes one after the other."""
+
+    def __init__(self, database: Engine) -> None:
+        self._database = database
+        self._sessions = sessionmaker(database, expire_on_commit=False)
+        self._write_lock = threading.Lock()
+        self._unwritten = ""
+
+    def record_cue(self, cue: Cue) -> None:
+        """Remember the newest cue over restarts, and count the play if it plays."""
+        with self._remembering("the cue") as session:
+            set_value(session, "cue", msgspec.to_builtins(cue))
+            if cue.track:
+                session.add(PlayRow(track_id=cue.track.id, state=cue.state, time=cue.time))
+                session.execute(update(TrackRow).where(TrackRow.id == cue.track.id).values(plays=TrackRow.plays + 1, last_played=cue.time))
+
+    def last_cue(self) -> Cue | None:
+        """The newest cue from before a restart."""
+        with self._sessions() as session:
+            row = session.get(MemoryRow, "cue")
+            return msgspec.convert(row.value, Cue) if row else None
+
+    def reserve(self, name: str, count: int) -> int:
+        """The first of `count` whole numbers that nobody was given under `name` before, from 1. Raises LibraryError."""
+        with self._writing("the counter") as session:
+            row = session.get(MemoryRow, name)
+            first = int(row.value) if row else 1
+            set_value(session, name, first + count)
+        return first
+
+    def record_failure(self, failure: TrackFailure) -> None:
+        with self._remembering("a failed track") as session:
+            session.add(FailureRow(**asdict(failure)))
+
+    def failures(self, limit: int) -> list[TrackFailure]:
+        """Newest first."""
+        with self._sessions() as session:
+            rows = session.scalars(select(FailureRow).order_by(FailureRow.id.desc()).limit(limit))
+            return [TrackFailure(row.state, row.text, row.engine, row.seed, row.reasons, row.time) for row in rows]
+
+    def record_feedback(self, track_id: str, thumb: int, reason: str, time: float) -> None:
+        """`thumb`: 1 up, -1 down."""
+        with self._remembering("feedback") as session:
+            session.add(FeedbackRow(track_id=track_id, thumb=thumb, reason=reason, time=time))
+
+    def begin_state(self, state: str, severity: str, reason: Words, time: float) -> None:
+        """The grid is in `state` from `time` on; what it was in before ends. Nothing happens if it already is."""
+        with self._remembering("the change of state") as session:
+            current = session.scalar(select(SpanRow).where(SpanRow.end.is_(None)))
+            if current and current.state == state:
+                return
+            if current:
+                current.end = time
+            session.add(SpanRow(state=state, severity=severity, start=time, end=None, seen=time, reason=dict(reason)))
+
+    def mark_alive(self, time: float) -> None:
+        """The state still lasts at `time`. Should the service be killed, it counts as ended at the last such moment."""
+        with self._remembering("the time") as session:
+            session.execute(update(SpanRow).where(SpanRow.end.is_(None)).values(seen=time))
+
+    def spans(self, start: float, end: float) -> list[StateSpan]:
+        """The states between two times, oldest first."""
+        with self._sessions() as session:
+            rows = session.scalars(
+                select(SpanRow).where(SpanRow.start < end, SpanRow.end.is_(None) | (SpanRow.end > start)).order_by(SpanRow.start, SpanRow.id)
+            )
+            return [_span(row) for row in rows]
+
+    def last_state(self) -> StateSpan | None:
+        """The newest state, whether or not it still lasts."""
+        with self._sessions() as session:
+            row = session.scalar(select(SpanRow).order_by(SpanRow.start.desc(), SpanRow.id.desc()).limit(1))
+            return _span(row) if row else None
+
+    def transitions(self) -> Counter[tuple[str, str]]:
+        """How often one state followed another lately."""
+        with self._sessions() as session:
+            states = session.scalars(select(SpanRow.state).order_by(SpanRow.start.desc(), SpanRow.id.desc()).limit(TRANSITIONS_REMEMBERED)).all()
+        return Counter((before, after) for after, before in pairwise(states) if before != after)
+
+    def forget(self, before: float) -> None:
+        """Forget plays, failures and states from before a time."""
+        with self._remembering("the end of old history") as session:
+            session.execute(delete(PlayRow).where(PlayRow.time < before))
+            session.execute(delete(FailureRow).where(FailureRow.time < before))
+            session.execute(delete(SpanRow).where(SpanRow.end < before))
+
+    def _end_spans(self, time: float | None = None) -> None:
+        with self._remembering("the end of the state") as session:
+            session.execute(update(SpanRow).where(SpanRow.end.is_(None)).values(end=SpanRow.seen if time is None else time))
+
+    @contextmanager
+    def _writing(self, what: str) -> Iterator[Session]:
+        """One transaction. Raises LibraryError if it could not be committed."""
+        with self._write_lock:
+            try:
+                with self._sessions.begin() as session:
+                    yield session
+            except SQLAlchemyError as error:
+                raise LibraryError(
+                    f"the database could not write {what} ({getattr(error, 'orig', None) or error}): see that its disk has room and is writable"
+                ) from error
+
+    @contextmanager
+    def _remembering(self, what: str) -> Iterator[Session]:
+        """One transaction whose failure is shown and logged, but stops nobody."""
+        try:
+            with self._writing(what) as session:
+                yield session
+        except LibraryError as error:
+            log.error("%s", error)
+            self._unwritten = str(error)
+        else:
+            self._unwritten = ""
+
+
+def set_value(session: Session, name: str, value: Any) -> None:
+    session.merge(MemoryRow(name=name, value=value))
+
+
+def _span(row: SpanRow) -> StateSpan:
+    return StateSpan(row.state, row.severity, row.start, row.end, row.reason)

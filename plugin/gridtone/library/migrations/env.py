@@ -1,0 +1,13 @@
+"""Run by Alembic, on the connection that `database.migrate` hands over."""
+
+from alembic import context
+
+from gridtone.library.tables import Table
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=Table.metadata,
+    render_as_batch=True,  # SQLite alters a table by copying it
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,29 @@
+"""Settings of the library."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class LibrarySettings(BaseModel):
+    """Where tracks are kept, and for how long."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    database: str | None = Field(
+        None,
+        description="SQLAlchemy URL of the database, such as `postgresql+psycopg://gridtone@db/gridtone`. Without one: SQLite in the data directory.",
+    )
+    store: str | None = Field(
+        None,
+        description="Where the audio files lie: a folder, or a URL that fsspec can write to, such as `s3://bucket/gridtone`. Without one: `audio` in the "
+        "data directory.",
+    )
+    flac_bits: int = Field(
+        16, description="Bits a sample of the lossless files: 16 or 24. 24 takes about 1.7 times the room.", json_schema_extra={"enum": [16, 24]}
+    )
+    max_gib: float = Field(4.0, gt=0, description="Disk budget of the audio files in GiB. The oldest tracks that are no longer fresh go first.")
+    max_age_days: float = Field(60.0, gt=0, description="Tracks older than this are removed.")
+    max_plays: int = Field(50, ge=1, description="Tracks played more often than this are removed.")
+    history_days: float = Field(90.0, gt=0, description="How long plays, failed tracks and the history of states are remembered.")
+    min_free_mib: float = Field(
+        256.0, ge=0, description="No new tracks are made while the disk has less than this left, so that the database can go on writing."
+    )
