@@ -40,6 +40,8 @@ class Attributes:
     """0 (sparse) to 1 (busy): notes a second."""
     instruments: tuple[str, ...] = ()
     """Some of `INSTRUMENTS`."""
+    without: tuple[str, ...] = ()
+    """Some of `INSTRUMENTS`, which must not play."""
 
 
 @dataclass(frozen=True, slots=True)
