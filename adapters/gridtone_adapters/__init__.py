@@ -19,7 +19,25 @@ Every adapter has the same entry points: a pydantic configuration with a literal
             print(reading.point, reading.value, reading.unit)
 """
 
-from gridtone_adapters.adapter import Adapter, Health, Rejected
-from gridtone_adapters.reading import Quality, Reading
+from typing import Annotated, TypeAlias
 
-__all__ = ["Adapter", "Health", "Quality", "Reading", "Rejected"]
+from pydantic import Field
+
+from gridtone_adapters.adapter import Adapter, Health, Rejected
+from gridtone_adapters.mqtt import MqttAdapter, MqttConfig
+from gridtone_adapters.payloads import MqttTopic
+from gridtone_adapters.reading import Quality, Reading
+from gridtone_adapters.security import Secret, Tls
+
+AdapterConfig: TypeAlias = Annotated[MqttConfig, Field(discriminator=None)]
+"""Any adapter's configuration, told apart by `kind`."""
+
+
+def open_adapter(config: MqttConfig) -> Adapter:
+    """The adapter for a configuration. It connects when `batches()` is called."""
+    match config:
+        case MqttConfig():
+            return MqttAdapter(config)
+
+
+__all__ = ["Adapter", "AdapterConfig", "Health", "MqttConfig", "MqttTopic", "Quality", "Reading", "Rejected", "Secret", "Tls", "open_adapter"]

@@ -28,6 +28,7 @@ class Health:
     problem: str = ""
     """What is wrong and what to do about it; empty when nothing is."""
     received: int = 0
+    """Good readings."""
     dropped: int = 0
     """Good readings lost because the bounded queue was full."""
     rejected: dict[str, int] = field(default_factory=dict)

@@ -20,6 +20,6 @@ class Reading(NamedTuple):
     value: float
     """Finite. Switches and alarms are 0.0 or 1.0."""
     time: float
-    """Source timestamp, seconds since the Unix epoch (UTC): when the value was measured, not when it arrived."""
+    """Source timestamp, seconds since the Unix epoch (UTC): when the value was measured, not when it arrived. 0.0 when nobody knows, which is never fresh."""
     unit: str = ""
     quality: Quality = Quality.GOOD

@@ -1,0 +1,173 @@
+"""Sustained ingest of the MQTT adapter against a bare paho subscriber that only counts: same broker, same messages, one run.
+
+The messages are encoded before the clock starts and sent by a process of its own as fast as the broker takes them; the broker (mosquitto) keeps what a
+subscriber has not read yet, so each subscriber is measured at its own full speed, from its first message to its last.
+
+    python tests/benchmarks/bench_ingest_adapter.py [messages]
+"""
+
+import json
+import multiprocessing
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from paho.mqtt import client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+
+from gridtone_adapters import MqttConfig, open_adapter
+
+POINTS = 2_000
+ROUNDS = 5
+TARGET = 0.85
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def packet(kind: int, body: bytes) -> bytes:
+    length, size = bytearray(), len(body)
+    while True:
+        size, digit = divmod(size, 128)
+        length.append(digit | (128 if size else 0))
+        if not size:
+            return bytes([kind]) + bytes(length) + body
+
+
+def text(content: str) -> bytes:
+    encoded = content.encode()
+    return len(encoded).to_bytes(2, "big") + encoded
+
+
+def publish(port: int, messages: int) -> None:
+    """Send messages (MQTT 3.1.1, quality of service 0) of 2,000 points, as a gateway writes them."""
+    now = time.time()
+    packets = b"".join(
+        packet(
+            0x30,
+            text(f"grid/line/HV-{i % POINTS}/loading_pct")
+            + json.dumps({"value": 40 + i % 50 + 0.25, "unit": "%", "time": now + i * 1e-3, "quality": "good"}).encode(),
+        )
+        for i in range(messages)
+    )
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(packet(0x10, text("MQTT") + b"\x04\x02\x00\x00" + text("load")))
+        connection.recv(4)
+        connection.sendall(packets)
+        connection.sendall(packet(0xE0, b""))
+        connection.recv(1)
+
+
+def send(port: int, messages: int) -> None:
+    publisher = multiprocessing.get_context("spawn").Process(target=publish, args=(port, messages))
+    publisher.start()
+    publisher.join()
+
+
+def bare(port: int, messages: int, qos: int = 0) -> float:
+    """Messages a second of a paho subscriber that only counts."""
+    count, began, done, ready = 0, 0.0, threading.Event(), threading.Event()
+
+    def on_message(_client: paho.Client, _userdata: object, _message: paho.MQTTMessage) -> None:
+        nonlocal count, began
+        if not count:
+            began = time.perf_counter()
+        count += 1
+        if count == messages:
+            done.set()
+
+    client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+    client.on_message = on_message
+    client.on_connect = lambda *_: client.subscribe("grid/#", qos)
+    client.on_subscribe = lambda *_: ready.set()
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    ready.wait(10)
+    send(port, messages)
+    if not done.wait(120):
+        raise SystemExit(f"bare: {count} of {messages} messages arrived")
+    seconds = time.perf_counter() - began
+    client.disconnect()
+    client.loop_stop()
+    return messages / seconds
+
+
+def adapter(port: int, messages: int) -> float:
+    """Readings a second that come out of the adapter's batches."""
+    config = MqttConfig.model_validate(
+        {
+            "host": "127.0.0.1",
+            "port": port,
+            "queue_limit": messages + 1,
+            "topics": [
+                {
+                    "topic": "grid/{element}/{id}/{quantity}",
+                    "point": "{element}/{id}/{quantity}",
+                    "time_path": "time",
+                    "quality_path": "quality",
+                    "unit_path": "unit",
+                    "max_future_seconds": 1e6,
+                }
+            ],
+        }
+    )
+    source = open_adapter(config)
+    batches = source.batches()
+    deadline = time.monotonic() + 10
+    while source.health().problem and time.monotonic() < deadline:
+        time.sleep(0.05)
+    threading.Thread(target=send, args=(port, messages)).start()
+    count, began = 0, 0.0
+    for batch in batches:
+        if not count:
+            began = time.perf_counter()
+        count += len(batch)
+        if count == messages:
+            break
+    seconds = time.perf_counter() - began
+    health = source.health()
+    source.close()
+    if health.dropped or health.rejected:
+        raise SystemExit(f"adapter: {health}")
+    return messages / seconds
+
+
+def main() -> None:
+    messages = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+    mosquitto = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        configuration = Path(folder) / "mosquitto.conf"
+        configuration.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n")
+        broker = subprocess.Popen([mosquitto, "-c", str(configuration)], stderr=subprocess.DEVNULL)
+        try:
+            while socket.socket().connect_ex(("127.0.0.1", port)):
+                time.sleep(0.05)
+            rounds: list[tuple[Callable[[int, int], float], list[float]]] = [(bare, []), (adapter, [])]
+            for _ in range(ROUNDS):
+                for measure, rates in rounds:
+                    rates.append(measure(port, messages))
+        finally:
+            broker.terminate()
+            broker.wait()
+    bare_rate, adapter_rate = (statistics.median(rates) for _, rates in rounds)
+    ratios = sorted(ours / theirs for ours, theirs in zip(rounds[1][1], rounds[0][1], strict=True))
+    print(f"{'what':44}{'measured':>14}{'target':>10}")
+    print(f"{'bare paho subscriber, messages/s':44}{bare_rate:14,.0f}{'':>10}")
+    print(f"{'MQTT adapter (JSON, time, quality), /s':44}{adapter_rate:14,.0f}{'':>10}")
+    print(f"{'adapter / bare, median of ' + str(ROUNDS) + ' pairs':44}{statistics.median(ratios):14.2f}{TARGET:>10}")
+    print(f"{'adapter / bare, lowest and highest':44}{f'{ratios[0]:.2f} - {ratios[-1]:.2f}':>14}")
+
+
+if __name__ == "__main__":
+    main()
