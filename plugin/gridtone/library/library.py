@@ -45,7 +45,7 @@ class Library(History):
 
     def __init__(self, settings: LibrarySettings, database: Engine, store: Store, lock: DirectoryLock) -> None:
         super().__init__(database)
-        self._settings = settings
+        self.settings = settings
         self._store = store
         self._lock = lock
         self._files_lock = threading.Lock()
@@ -100,16 +100,16 @@ class Library(History):
     def no_room(self) -> str:
         """Why no more tracks can be kept; empty while there is room."""
         free_mib = shutil.disk_usage(self._store.incoming).free / 2**20
-        if free_mib < self._settings.min_free_mib:
+        if free_mib < self.settings.min_free_mib:
             return (
                 f"no new tracks: the disk of {self._store.incoming.parent} has {free_mib:.0f} MiB left and library.min_free_mib asks for "
-                f"{self._settings.min_free_mib:.0f}; free some room. Tracks in stock go on playing"
+                f"{self.settings.min_free_mib:.0f}; free some room. Tracks in stock go on playing"
             )
         with self._sessions() as session:
             used_gib = (session.scalar(select(func.sum(TrackRow.flac_bytes + TrackRow.opus_bytes))) or 0) / 2**30
-        if used_gib >= self._settings.max_gib:
+        if used_gib >= self.settings.max_gib:
             return (
-                f"no new tracks: they take {used_gib:.2f} GiB and none can go, while library.max_gib allows {self._settings.max_gib:g}; raise it, or lower "
+                f"no new tracks: they take {used_gib:.2f} GiB and none can go, while library.max_gib allows {self.settings.max_gib:g}; raise it, or lower "
                 "stock.per_state. Tracks in stock go on playing"
             )
         return ""
@@ -181,10 +181,10 @@ class Library(History):
         with self._writing("which tracks are removed") as session:
             rows = session.execute(select(TrackRow, _is_fresh(freshness))).all()
             shelved = [Shelved(row.id, row.state, row.created, row.plays, row.flac_bytes + row.opus_bytes, bool(fresh)) for row, fresh in rows]
-            removed = to_remove(shelved, freshness.prompts, protected, self._settings, now)
+            removed = to_remove(shelved, freshness.prompts, protected, self.settings, now)
             session.execute(delete(TrackRow).where(TrackRow.id.in_(removed)))
         self._sweep()
-        self.forget(now - self._settings.history_days * SECONDS_A_DAY)
+        self.forget(now - self.settings.history_days * SECONDS_A_DAY)
         return removed
 
     def _claim_store(self) -> None:

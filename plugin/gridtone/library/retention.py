@@ -23,8 +23,8 @@ class Shelved:
 def to_remove(tracks: Sequence[Shelved], states: Collection[str], protected: Collection[str], settings: LibrarySettings, now: float) -> list[str]:
     """Ids of the tracks to remove: too old, too often played, or over the disk budget.
 
-    Never one of `protected`, and never the last that one of `states` has: its newest fresh track, or its newest where none is fresh. So the rest may still
-    exceed the budget.
+    Never one of `protected`, and never the last that one of `states` has: its newest fresh track, or its newest where none is fresh. For the budget only
+    tracks that are no longer fresh go, lest they be made again at once. So the rest may still exceed it.
     """
     tracks = sorted(tracks, key=lambda track: (track.state in states, track.fresh, track.created, track.id))
     last = {track.state: track.id for track in tracks if track.state in states}
@@ -38,7 +38,7 @@ def to_remove(tracks: Sequence[Shelved], states: Collection[str], protected: Col
     for track in removable:
         if excess <= 0:
             break
-        if track.id not in removed:
+        if track.id not in removed and not track.fresh:
             removed.append(track.id)
             excess -= track.size_bytes
     return removed

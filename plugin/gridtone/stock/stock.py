@@ -1,0 +1,284 @@
+"""Keeps every state's stock full, on a schedule and on demand."""
+
+import hashlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import msgspec
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from gridtone.conductor import Candidate
+from gridtone.gate import GateLimits
+from gridtone.library.history import LibraryError, TrackFailure
+from gridtone.library.library import Count, Freshness, Library
+from gridtone.stock.engines import EngineChain, EngineChoice
+from gridtone.stock.messages import Batch, Broken, Job, Made, NoRoom, Progressed, Rejected
+from gridtone.stock.planner import Need, Wish, likely_next, plan
+from gridtone.stock.sampler import Sampler, SamplerDiedError
+from gridtone.stock.settings import StockSettings, cron_trigger
+from gridtone.stock.view import Level, SamplerView
+from gridtone_engine import Prompt
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 30
+"""How often the stock is looked at without being asked to."""
+ALIVE_SECONDS = 10
+RETAIN_SECONDS = 3600
+RESTART_SECONDS = 1.0
+PROGRESS_SECONDS = 1.0
+"""Between two calls of `on_change` for mere progress."""
+FAILURES_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class StateNeed:
+    """A state of the rules, and the music that it asks for."""
+
+    name: str
+    prompt: Prompt
+    """Text and attributes; length and seed are the stock's."""
+    silent: bool = False
+
+
+def prompt_hash(need: StateNeed) -> str:
+    """Changes when the state asks for other music."""
+    wanted = need.name, need.prompt.text, asdict(need.prompt.attributes), str(need.prompt.continue_from)
+    return hashlib.sha256(msgspec.json.encode(wanted)).hexdigest()
+
+
+@dataclass(slots=True)
+class Attempts:
+    """Tracks of a state that failed the gate in a row."""
+
+    failed: int = 0
+    rests_until: float = 0.0
+    last_reason: str = ""
+
+
+class Stock:
+    """Decides what is sampled when. Every method is quick and safe to call from any thread; the sampling itself has a thread and a process of its own."""
+
+    def __init__(
+        self,
+        library: Library,
+        settings: StockSettings,
+        engines: Sequence[EngineChoice],
+        gate_limits: GateLimits,
+        on_change: Callable[[], None],
+        protected: Callable[[], Collection[str]] = tuple,
+    ) -> None:
+        """`on_change` is called, from the stock's thread, when levels or view changed; `protected` gives the ids of what plays or is upcoming."""
+        self._library = library
+        self._settings = settings
+        self._chain = EngineChain(engines, settings.retry_minutes * 60)
+        self._gate_limits = gate_limits
+        self._on_change = on_change
+        self._protected = protected
+        self._sampler = Sampler(settings)
+        self._needs: dict[str, StateNeed] = {}
+        self._hashes: dict[str, str] = {}
+        self._current: str | None = None
+        self._attempts: dict[str, Attempts] = {}
+        self._batch: Batch | None = None
+        self._step = Progressed(0.0, "")
+        self._changed_at = 0.0
+        self._problem = ""
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="stock", daemon=True)
+        self._scheduler = BackgroundScheduler(job_defaults={"coalesce": True, "misfire_grace_time": 3600})
+        self._scheduler.add_job(self._wake.set, "interval", seconds=LOOK_SECONDS)
+        self._scheduler.add_job(lambda: library.mark_alive(time.time()), "interval", seconds=ALIVE_SECONDS)
+        self._scheduler.add_job(self.retain, "interval", seconds=RETAIN_SECONDS)
+        if settings.refresh:
+            self._scheduler.add_job(self.refresh, cron_trigger(settings.refresh))
+
+    def start(self) -> None:
+        self._scheduler.start()
+        self._thread.start()
+        self._wake.set()
+
+    def close(self) -> None:
+        """End the sampler; what it has not finished is lost."""
+        self._closing.set()
+        self._wake.set()
+        self._sampler.close()
+        if self._thread.is_alive():
+            self._scheduler.shutdown()
+            self._thread.join()
+
+    def set_states(self, needs: Sequence[StateNeed]) -> None:
+        """The states of the rules in force, the most important first. Tracks made for another prompt stay playable, but are not fresh."""
+        self._needs = {need.name: need for need in needs if not need.silent}
+        self._hashes = {name: prompt_hash(need) for name, need in self._needs.items()}
+        self._attempts = {}
+        batch = self._batch
+        if batch and any(job.prompt_hash not in self._hashes.values() for job in batch.jobs):
+            self._sampler.cancel(batch.id)
+        self._wake.set()
+
+    def set_current(self, state: str) -> None:
+        """The grid is in `state`. If nothing is there to play for it, whatever else is being made gives way."""
+        self._current = state
+        batch = self._batch
+        if batch and state in self._needs and batch.jobs[0].state != state and not self._library.tracks(state, limit=1):
+            self._sampler.cancel(batch.id)
+        self._wake.set()
+
+    def candidates(self, state: str) -> list[Candidate]:
+        """Every track that may play for `state`."""
+        return [Candidate(track, fresh) for track, fresh in self._library.candidates(state, self._freshness())]
+
+    def levels(self) -> dict[str, Level]:
+        """State -> its stock, for every state that is not silent."""
+        counts = self._library.counts(self._freshness())
+        return {state: Level(counts[state].fresh if state in counts else 0, self._settings.per_state) for state in self._needs}
+
+    def view(self) -> SamplerView:
+        now = time.monotonic()
+        engine = self._chain.current(now)
+        jobs = self._batch.jobs if self._batch else []
+        given_up = [
+            f"state {state}: {attempts.failed} tracks in a row failed the gate ({attempts.last_reason}); change its prompt, or wait for the next attempt"
+            for state, attempts in self._attempts.items()
+            if attempts.rests_until > now
+        ]
+        problems = [self._library.problem(), self._problem, self._chain.problem(now), *given_up]
+        failures = self._library.failures(FAILURES_SHOWN)
+        return SamplerView(
+            running=bool(jobs),
+            engine=engine.name if engine else "",
+            problem=". ".join(dict.fromkeys(problem for problem in problems if problem)),
+            job=f"{', '.join(dict.fromkeys(job.state for job in jobs))}: {self._step.step}" if jobs else "",
+            fraction=self._step.fraction if jobs else 0.0,
+            failures=tuple(f"{failure.state} (seed {failure.seed}, {failure.engine}): {'; '.join(failure.reasons)}" for failure in failures),
+        )
+
+    def refresh(self) -> None:
+        """Have every state's oldest fresh track replaced."""
+        with self._problems_shown():
+            self._library.retire_oldest(self._freshness())
+        self._wake.set()
+
+    def retain(self) -> None:
+        """Remove the tracks that age, plays and the disk budget say."""
+        with self._problems_shown():
+            self._library.retain(self._freshness(), self._protected())
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            self._wake.wait()
+            self._wake.clear()
+            with self._problems_shown():
+                while not self._closing.is_set() and self._sample_batch():
+                    pass
+            self._sampler.stop()
+
+    def _sample_batch(self) -> bool:
+        """Make what is most urgent. False when there is nothing to do, or no way to do it now."""
+        if self._library.no_room():
+            self.retain()
+            if self._library.no_room():
+                self._changed()
+                return False
+        choice = self._chain.current(time.monotonic())
+        wishes = self._plan()
+        if not choice or not wishes:
+            return False
+        batch = self._batch_of(wishes, choice)
+        self._batch, self._step = batch, Progressed(0.0, "starting")
+        try:
+            for message in self._sampler.sample(batch):
+                self._take(message, batch, choice)
+        except SamplerDiedError as error:
+            if not self._closing.is_set():
+                log.warning("the sampler process %s", error)
+                self._chain.crashed(choice, str(error), time.monotonic())
+                self._closing.wait(RESTART_SECONDS)
+        finally:
+            self._batch = None
+            self._changed()
+        return True
+
+    def _plan(self) -> list[Wish]:
+        counts = self._library.counts(self._freshness())
+        now = time.monotonic()
+        nothing = Count(0, 0)
+        needs = [
+            Need(state, self._settings.per_state, counts.get(state, nothing).fresh, counts.get(state, nothing).playable)
+            for state in self._needs
+            if self._attempts.get(state, Attempts()).rests_until <= now
+        ]
+        current = self._current
+        if current is None and (last := self._library.last_state()):
+            current = last.state
+        likely = likely_next([need.state for need in needs], current, self._library.transitions())
+        return plan(needs, current, likely, self._settings.batch)
+
+    def _batch_of(self, wishes: Sequence[Wish], choice: EngineChoice) -> Batch:
+        """Every track ever asked for has a seed of its own."""
+        seed = self._library.reserve("seed", len(wishes))
+        jobs = []
+        for number, wish in enumerate(wishes):
+            need = self._needs[wish.state]
+            seconds = self._settings.first_seconds if wish.first else self._settings.track_seconds
+            jobs.append(Job(wish.state, replace(need.prompt, seconds=seconds, seed=seed + number), prompt_hash(need)))
+        return Batch(
+            seed, choice.name, dict(choice.options), jobs, self._gate_limits.model_dump(), str(self._library.incoming), self._library.settings.flac_bits
+        )
+
+    def _take(self, message: Progressed | Made | Rejected | Broken | NoRoom, batch: Batch, choice: EngineChoice) -> None:
+        now = time.monotonic()
+        match message:
+            case Progressed():
+                self._step = message
+                if now < self._changed_at + PROGRESS_SECONDS:
+                    return
+            case Made(job=job):
+                self._library.add(message.track, job.prompt_hash, Path(message.flac), Path(message.opus))
+                self._attempts.pop(job.state, None)
+                self._chain.worked(choice)
+            case Rejected(job=job, reasons=reasons):
+                self._fail(job, choice, reasons)
+                attempts = self._attempts.setdefault(job.state, Attempts())
+                attempts.failed += 1
+                attempts.last_reason = "; ".join(reasons)
+                if attempts.failed % self._settings.attempts == 0:
+                    attempts.rests_until = now + self._settings.retry_minutes * 60
+            case Broken(reason=reason):
+                log.warning("engine %s failed: %s", choice.name, reason)
+                self._fail(batch.jobs[0], choice, [reason])
+                self._chain.failed(choice, reason, now)
+            case NoRoom(reason=reason):
+                raise LibraryError(f"no new tracks: {self._library.incoming} cannot be written ({reason}); free some room. Tracks in stock go on playing")
+        self._changed()
+
+    def _fail(self, job: Job, choice: EngineChoice, reasons: list[str]) -> None:
+        self._library.record_failure(TrackFailure(job.state, job.prompt.text, choice.name, job.prompt.seed, reasons, time.time()))
+
+    def _freshness(self) -> Freshness:
+        return Freshness(self._settings.fresh_hours, self._settings.fresh_plays, self._hashes)
+
+    def _changed(self) -> None:
+        self._changed_at = time.monotonic()
+        self._on_change()
+
+    @contextmanager
+    def _problems_shown(self) -> Iterator[None]:
+        """What goes wrong inside is logged and shown; the stock is looked at again later."""
+        try:
+            yield
+        except (LibraryError, OSError) as error:
+            log.error("%s", error)
+            self._problem = str(error)
+        except Exception as error:
+            log.exception("unexpected error")
+            self._problem = f"unexpected error in the stock, see the log: {type(error).__name__}: {error}"
+        else:
+            self._problem = ""
