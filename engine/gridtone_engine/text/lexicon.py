@@ -61,6 +61,8 @@ class Lexicon:
     """Mood -> scale -> value."""
     anchors: Mapping[str, tuple[str, ...]]
     """Mood -> all its phrasings, in both languages."""
+    moodless: tuple[str, ...]
+    """Wording that has no mood."""
     longest_words: int
     longest_characters: int
 
@@ -106,6 +108,7 @@ def build(table: Mapping[str, Any]) -> Lexicon:
         scales={name: Scale(**limits) for name, limits in table["scales"].items()},
         moods={name: {scale: row[scale] for scale in SCALES if scale in row} for name, row in table["moods"].items()},
         anchors={name: tuple(row["en"] + row["zh"] + row["like"]) for name, row in table["moods"].items()},
+        moodless=tuple(table["moodless"]["like"]),
         longest_words=max(phrase.count(" ") + 1 for phrase in entries),
         longest_characters=max(len(phrase) for phrase in entries if not phrase.isascii()),
     )

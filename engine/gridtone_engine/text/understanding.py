@@ -91,7 +91,7 @@ class _Meaning:
                 nearest = nearest_mood(text) if any(map(str.isalpha, text)) else None
                 if nearest:
                     self.add_mood(nearest.mood, 1.0)
-                    return f"mood: {nearest.mood} ({nearest.similarity:.2f})"
+                    return f"mood: {nearest.mood} ({nearest.score:.2f})"
             case "word" | "mood" if negated:
                 return self.bound(token)
             case "word":
