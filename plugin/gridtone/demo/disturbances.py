@@ -17,7 +17,7 @@ STORM_STEPS_BETWEEN_TRIPS = 3
 
 class Branch(NamedTuple):
     table: Literal["line", "trafo"]
-    index: int
+    element: int
 
 
 def choose_trips(

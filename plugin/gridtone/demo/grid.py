@@ -17,7 +17,7 @@ import numpy as np
 
 from gridtone.demo.options import STEP_MINUTES, DemoError
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("gridtone.demo")
 
 CODE = "1-HV-mixed--0-sw"
 SOURCE = f"SimBench {CODE}, https://simbench.de, Open Database License 1.0 (ODbL); solved with pandapower"

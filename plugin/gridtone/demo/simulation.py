@@ -11,7 +11,7 @@ from gridtone.demo.disturbances import KINDS, LIKELIHOOD, Branch, Kind, choose_t
 from gridtone.demo.grid import YEAR_START, Corridor, Grid
 from gridtone.demo.options import STEP_MINUTES, DemoOptions
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("gridtone.demo")
 
 STEPS_A_DAY = int(24 * 60 / STEP_MINUTES)
 RATE_STEPS = 8
@@ -68,9 +68,9 @@ class GridSimulation:
         self._peak_mw = peak_mw
         self._measured = (self._net.bus.vn_kv == 110) & (self._net.bus.type != "auxiliary")
         self._bus_of_load, self._bus_of_infeed = self._net.load.bus.to_numpy(), self._net.sgen.bus.to_numpy()
-        self._names: dict[str, list[str]] = {
-            table: [f"{table}/{slug(name)}" for name in self._net[table].name] for table in ("line", "trafo")
-        } | {"bus": [f"bus/{slug(name)}" for name in self._net.bus.name[self._measured]]}
+        self._names: dict[str, list[str]] = {table: [f"{table}/{slug(name)}" for name in self._net[table].name] for table in ("line", "trafo")} | {
+            "bus": [f"bus/{slug(name)}" for name in self._net.bus.name[self._measured]]
+        }
 
         self._loading: dict[str, np.ndarray] = {}
         self._overload_steps: dict[str, np.ndarray] = {table: np.zeros(len(self._net[table]), int) for table in ("line", "trafo")}
@@ -116,9 +116,9 @@ class GridSimulation:
 
     def _trip(self, branch: Branch, why: str) -> None:
         table = self._net[branch.table]
-        if table.in_service.at[branch.index]:
-            log.info("%s trips: %s", table.name.at[branch.index], why)
-            table.loc[branch.index, "in_service"] = False
+        if table.in_service.at[branch.element]:
+            log.info("%s trips: %s", table.name.at[branch.element], why)
+            table.loc[branch.element, "in_service"] = False
             self._out.append(branch)
         self._repair_later()
 
@@ -154,8 +154,8 @@ class GridSimulation:
                 self._blackout, self._switched = False, self._count
                 if self._out:
                     branch = self._out.pop()
-                    self._net[branch.table].loc[branch.index, "in_service"] = True
-                    log.info("%s is back", self._net[branch.table].name.at[branch.index])
+                    self._net[branch.table].loc[branch.element, "in_service"] = True
+                    log.info("%s is back", self._net[branch.table].name.at[branch.element])
         else:
             self._load_share = np.minimum(1.0, self._load_share + PICKUP_SHARE)
             self._infeed_share = np.minimum(1.0, self._infeed_share + PICKUP_SHARE)
