@@ -1,0 +1,56 @@
+"""Points, signals and states: which state the grid is in, and why.
+
+    rules = load_rules(Path("rules.yaml"))          # or load_pack("transmission")
+    evaluator = Evaluator(rules, now)
+    standing = evaluator.ingest(readings, now)      # a Standing if the state changed, else None
+    evaluator.tick(evaluator.deadline())            # time passes: points go stale, `for` and `hold` end
+
+* `model.py`      the rules file
+* `condition.py`  comparisons joined by and, or, not, judged in three-valued logic
+* `points.py`     every point with its last reading
+* `gauges.py`     signals at work
+* `evaluator.py`  states at work
+* `views.py`      the reasons, in sentences
+* `standing.py`   what comes out
+* `packs/`        rules to begin with
+"""
+
+from pathlib import Path
+
+from gridtone.documents import did_you_mean, load_document
+from gridtone.rules.evaluator import Counters, Evaluator
+from gridtone.rules.model import Rules
+from gridtone.rules.standing import NO_DATA, NO_STATE, Comparison, SignalView, Standing
+
+_PACKS = Path(__file__).parent / "packs"
+
+__all__ = [
+    "NO_DATA",
+    "NO_STATE",
+    "Comparison",
+    "Counters",
+    "Evaluator",
+    "Rules",
+    "SignalView",
+    "Standing",
+    "load_pack",
+    "load_rules",
+    "pack_names",
+]
+
+
+def load_rules(path: Path) -> Rules:
+    """Read a rules file. Raises DocumentError with every problem in it."""
+    return load_document(path, Rules)
+
+
+def pack_names() -> list[str]:
+    """The packs that gridtone brings along."""
+    return sorted(path.stem for path in _PACKS.glob("*.yaml"))
+
+
+def load_pack(name: str) -> Rules:
+    """The pack called `name`. Raises ValueError if there is none."""
+    if name not in pack_names():
+        raise ValueError(f"no rules pack is called {name!r}; {did_you_mean(name, pack_names())}")
+    return load_rules(_PACKS / f"{name}.yaml")

@@ -6,6 +6,9 @@ from gridtone.words import Words
 
 NO_DATA = "no_data"
 """The state of a grid that cannot be seen: telemetry is missing or stale. Always silent."""
+NO_STATE = "no_state"
+"""The state of a grid that is seen but that no rule recognises, where the rules name no fallback. Always silent."""
+RESERVED = frozenset({NO_DATA, NO_STATE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class Standing:
     state: str
     title: Words
     severity: str
-    """`normal`, `alert`, `emergency`, `in_extremis`, `restorative`, or `unknown` for no data."""
+    """`normal`, `alert`, `emergency`, `in_extremis`, `restorative`, or `unknown` for the two states of `RESERVED`."""
     since: float
     """Seconds since the Unix epoch."""
     rule: str

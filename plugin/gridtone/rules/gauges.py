@@ -1,0 +1,348 @@
+"""Gauges: signals at work. Each keeps its value current at O(log n) a reading, n the points behind it.
+
+A gauge raises its hand (appends itself to `board.touched`) only when its value leaves the open interval between the limits that it was last compared with, so
+that a reading which changes no comparison costs nothing beyond its own update. Points that are stale do not count.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gridtone.rules.condition import OPERATORS, Compare, Truth
+from gridtone.rules.model import Signal, unit_of
+
+RATE_SAMPLES = 240
+"""Samples that a rate keeps of its window: readings closer together than this share of it replace each other."""
+
+
+@dataclass(slots=True)
+class Board:
+    """What gauges tell the evaluator between two settlements."""
+
+    touched: list[Gauge] = field(default_factory=list)
+    """Gauges whose comparisons may have changed. A gauge may stand here twice."""
+    returned: list[tuple[Gauge, int]] = field(default_factory=list)
+    """Points that were stale and have a new reading."""
+
+
+class Gauge:
+    """A signal over any number of points. Subclasses keep one number of those that are fresh."""
+
+    def __init__(self, name: str, signal: Signal, board: Board) -> None:
+        self.name = name
+        self.signal = signal
+        self.unit = unit_of(signal)
+        self.stale_after = signal.stale_after
+        self.board = board
+        self.points: list[int] = []
+        """Slot to index of the point."""
+        self.values: list[float] = []
+        self.seen: list[float] = []
+        """When each value was measured: the source timestamp, or its arrival if the source's clock runs ahead."""
+        self.fresh = bytearray()
+        self.fresh_count = 0
+        self.comparisons: list[Compare] = []
+        self.low = self.high = math.nan
+        """No comparison changes while low < value < high."""
+        self.last: float | None = None
+        """The value just before the latest point went stale."""
+
+    def join(self, point: int) -> int:
+        """A new point belongs to this signal: return its slot. It counts once it has a fresh reading."""
+        self.points.append(point)
+        self.values.append(math.nan)
+        self.seen.append(-math.inf)
+        self.fresh.append(0)
+        self.touch()
+        return len(self.points) - 1
+
+    def update(self, slot: int, value: float, seen: float) -> None:
+        """A good reading of one point: the hot path."""
+        raise NotImplementedError
+
+    def count(self, slot: int) -> None:
+        """The point at `slot` is fresh now and counts."""
+        self.fresh[slot] = 1
+        self.fresh_count += 1
+        self.touch()
+
+    def discount(self, slot: int) -> None:
+        """The point at `slot` is stale now and no longer counts."""
+        self.last = self.current()
+        self.fresh[slot] = 0
+        self.fresh_count -= 1
+        self.touch()
+
+    def touch(self) -> None:
+        self.low = self.high = math.nan
+        self.board.touched.append(self)
+
+    def current(self) -> float | None:
+        """The value over the points that are fresh; None without any."""
+        raise NotImplementedError
+
+    def decisive(self) -> int:
+        """The slot of the point that makes the value, or -1 where no single one does."""
+        return 0 if len(self.points) == 1 else -1
+
+    def known(self) -> float | None:
+        """The value, or None if it is missing or stale."""
+        if not self.points:
+            return self.signal.absent
+        stale = len(self.points) - self.fresh_count
+        return None if 100 * stale > self.signal.stale_pct * len(self.points) else self.current()
+
+    def settle(self) -> dict[Compare, Truth]:
+        """How every comparison with this signal stands now."""
+        value = self.known()
+        if value is None:
+            self.low = self.high = math.nan
+            return dict.fromkeys(self.comparisons)
+        limits = {comparison.limit for comparison in self.comparisons}
+        self.low = max((limit for limit in limits if limit <= value), default=-math.inf)
+        self.high = min((limit for limit in limits if limit >= value), default=math.inf)
+        return {comparison: comparison.holds(value) for comparison in self.comparisons}
+
+
+class Value(Gauge):
+    """One point."""
+
+    def update(self, slot: int, value: float, seen: float) -> None:
+        before = self.values[slot]
+        self.values[slot] = value
+        self.seen[slot] = seen
+        if self.low < value < self.high:
+            return
+        if not self.fresh[slot]:
+            self.board.returned.append((self, slot))
+        elif value != before:
+            self.board.touched.append(self)
+
+    def current(self) -> float | None:
+        return self.values[0] if self.fresh_count else None
+
+
+class _Tree(Gauge):
+    """Points are the leaves of a binary tree in an array whose inner nodes combine their two children; the root is the value. Nothing drifts."""
+
+    empty: float
+    """What a point that does not count contributes."""
+
+    def __init__(self, name: str, signal: Signal, board: Board) -> None:
+        super().__init__(name, signal, board)
+        self.leaves = 1
+        self.tree = [self.empty, self.empty]
+
+    def join(self, point: int) -> int:
+        slot = super().join(point)
+        if slot == self.leaves:
+            old = self.tree[self.leaves :]
+            self.leaves *= 2
+            self.tree = [self.empty] * self.leaves + old + [self.empty] * len(old)
+            for node in range(self.leaves - 1, 0, -1):
+                self.tree[node] = self.combine(self.tree[2 * node], self.tree[2 * node + 1])
+        return slot
+
+    def combine(self, left: float, right: float) -> float:
+        raise NotImplementedError
+
+    def leaf(self, value: float) -> float:
+        return value
+
+    def count(self, slot: int) -> None:
+        self._put(slot, self.leaf(self.values[slot]))
+        super().count(slot)
+
+    def discount(self, slot: int) -> None:
+        super().discount(slot)
+        self._put(slot, self.empty)
+
+    def _put(self, slot: int, leaf: float) -> None:
+        node = slot + self.leaves
+        self.tree[node] = leaf
+        while node > 1:
+            node >>= 1
+            self.tree[node] = self.combine(self.tree[2 * node], self.tree[2 * node + 1])
+
+
+class Max(_Tree):
+    """The highest of the points."""
+
+    empty = -math.inf
+    sign = 1.0
+
+    def combine(self, left: float, right: float) -> float:
+        return left if left > right else right
+
+    def leaf(self, value: float) -> float:
+        return self.sign * value
+
+    def update(self, slot: int, value: float, seen: float) -> None:
+        self.values[slot] = value
+        self.seen[slot] = seen
+        if not self.fresh[slot]:
+            self.board.returned.append((self, slot))
+            return
+        best = self.sign * value
+        tree = self.tree
+        node = slot + self.leaves
+        if tree[node] == best:
+            return
+        tree[node] = best
+        while node > 1:
+            sibling = tree[node ^ 1]
+            if sibling > best:
+                best = sibling
+            node >>= 1
+            if tree[node] == best:
+                return
+            tree[node] = best
+        if not self.low < self.sign * best < self.high:
+            self.board.touched.append(self)
+
+    def current(self) -> float | None:
+        return self.sign * self.tree[1] if self.fresh_count else None
+
+    def decisive(self) -> int:
+        if not self.fresh_count:
+            return -1
+        node = 1
+        while node < self.leaves:
+            node = 2 * node if self.tree[2 * node] == self.tree[1] else 2 * node + 1
+        return node - self.leaves
+
+
+class Min(Max):
+    """The lowest of the points: the highest of their negatives."""
+
+    sign = -1.0
+
+
+class Sum(_Tree):
+    """The total of the points."""
+
+    empty = 0.0
+
+    def combine(self, left: float, right: float) -> float:
+        return left + right
+
+    def update(self, slot: int, value: float, seen: float) -> None:
+        self.values[slot] = value
+        self.seen[slot] = seen
+        if not self.fresh[slot]:
+            self.board.returned.append((self, slot))
+            return
+        self._put(slot, value)
+        total = self.current()
+        if total is None or not self.low < total < self.high:
+            self.board.touched.append(self)
+
+    def current(self) -> float | None:
+        return self.tree[1] if self.fresh_count else None
+
+
+class Mean(Sum):
+    """The mean of the points."""
+
+    def current(self) -> float | None:
+        return self.tree[1] / self.fresh_count if self.fresh_count else None
+
+
+class Count(Gauge):
+    """How many of the points meet `where`."""
+
+    def __init__(self, name: str, signal: Signal, board: Board) -> None:
+        super().__init__(name, signal, board)
+        assert signal.where is not None
+        self.compare = OPERATORS[signal.where.operator]
+        self.limit = signal.where.limit
+        self.met = bytearray()
+        self.met_count = 0
+
+    def join(self, point: int) -> int:
+        self.met.append(0)
+        return super().join(point)
+
+    def update(self, slot: int, value: float, seen: float) -> None:
+        self.values[slot] = value
+        self.seen[slot] = seen
+        if not self.fresh[slot]:
+            self.board.returned.append((self, slot))
+        elif self.compare(value, self.limit) != self.met[slot]:
+            self.met[slot] ^= 1
+            self.met_count += 1 if self.met[slot] else -1
+            self.touch()
+
+    def count(self, slot: int) -> None:
+        self.met[slot] = self.compare(self.values[slot], self.limit)
+        self.met_count += self.met[slot]
+        super().count(slot)
+
+    def discount(self, slot: int) -> None:
+        super().discount(slot)
+        self.met_count -= self.met[slot]
+        self.met[slot] = 0
+
+    def current(self) -> float | None:
+        return float(self.met_count) if self.fresh_count else None
+
+    def decisive(self) -> int:
+        """Where one point alone meets the condition, that one."""
+        return self.met.index(1) if self.met_count == 1 else -1
+
+
+class Share(Count):
+    """What percentage of the points meets `where`."""
+
+    def current(self) -> float | None:
+        return 100 * self.met_count / self.fresh_count if self.fresh_count else None
+
+
+class Rate(Gauge):
+    """How fast one point changes: the least-squares slope over a window of source timestamps.
+
+    Unknown until the readings span half the window. Holds its value between readings.
+    """
+
+    def __init__(self, name: str, signal: Signal, board: Board) -> None:
+        super().__init__(name, signal, board)
+        assert signal.over is not None
+        self.window = signal.over
+        self.samples: deque[tuple[float, float]] = deque()
+
+    def update(self, slot: int, value: float, seen: float) -> None:
+        self.values[slot] = value
+        self.seen[slot] = seen
+        samples = self.samples
+        if samples and (samples[-1][0] >= seen or (len(samples) > 1 and seen - samples[-2][0] < self.window / RATE_SAMPLES)):
+            samples.pop()
+        samples.append((seen, value))
+        while samples[0][0] < seen - self.window:
+            samples.popleft()
+        if self.fresh[slot]:
+            self.board.touched.append(self)
+        else:
+            self.board.returned.append((self, slot))
+
+    def current(self) -> float | None:
+        if not self.fresh_count or self.samples[-1][0] - self.samples[0][0] < self.window / 2:
+            return None
+        return slope(list(self.samples)) * self.signal.per
+
+
+def slope(samples: list[tuple[float, float]]) -> float:
+    """Least-squares slope of (seconds, value) pairs at two times at least."""
+    mean_time = math.fsum(time for time, _ in samples) / len(samples)
+    mean_value = math.fsum(value for _, value in samples) / len(samples)
+    spread = math.fsum((time - mean_time) ** 2 for time, _ in samples)
+    return math.fsum((time - mean_time) * (value - mean_value) for time, value in samples) / spread
+
+
+class _MakesGauge(Protocol):
+    def __call__(self, name: str, signal: Signal, board: Board) -> Gauge: ...
+
+
+GAUGES: dict[str, _MakesGauge] = {"value": Value, "max": Max, "min": Min, "mean": Mean, "sum": Sum, "count": Count, "share": Share, "rate": Rate}
