@@ -120,9 +120,9 @@ class Library(History):
         facts = {name: getattr(track, name) for name in TRACK_FIELDS}
         row = TrackRow(**facts, prompt_hash=prompt_hash, flac_bytes=flac.stat().st_size, opus_bytes=opus.stat().st_size)
         with self._files_lock:
-            if known := self.get(track.id):
-                return known
             try:
+                if known := self.get(track.id):
+                    return known
                 for name, file in files.items():
                     self._store.put(file, name)
                 with self._writing("a track") as session:
@@ -131,6 +131,9 @@ class Library(History):
                 for name in files:
                     self._store.remove(name)
                 raise
+            finally:
+                for file in files.values():
+                    file.unlink(missing_ok=True)
         return track
 
     def get(self, track_id: str) -> Track | None:
