@@ -1,5 +1,7 @@
 """The command line. Each command is a few lines around what lives in the modules; heavy ones are imported when they run."""
 
+import logging
+import os
 import sys
 from pathlib import Path
 
@@ -16,13 +18,33 @@ class Commands(click.Group):
     """Turns the errors that people can mend into one message and exit code 1."""
 
     def invoke(self, ctx: click.Context) -> object:
+        from gridtone.library.history import LibraryError
         from gridtone_engine import EngineError
 
         try:
             return super().invoke(ctx)
-        except (DocumentError, EngineError) as error:
+        except (DocumentError, EngineError, LibraryError, OSError, ValueError) as error:
             console.print(str(error), style="red", soft_wrap=True)
             sys.exit(1)
+
+
+def log_to_stderr() -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("gridtone").setLevel(logging.INFO)
+    logging.getLogger("gridtone_adapters").setLevel(logging.INFO)
+
+
+def announce(url: str) -> None:
+    click.echo(f"\n  gridtone plays on {url}\n")
+
+
+def enter(config: Path | None) -> Path | None:
+    """Make the folder of a site's file the working directory, so that its relative paths are relative to it."""
+    if config is None:
+        return None
+    config = config.resolve()
+    os.chdir(config.parent)
+    return config
 
 
 @click.group(cls=Commands)
@@ -68,24 +90,49 @@ def generate(text: str, seconds: float, output: Path, engine: str, seed: int, **
     click.echo(output)
 
 
+CONFIG = click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The site's YAML file; without one, the defaults.")
+
+
 @main.command()
-@click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The site's YAML file; embedded defaults without one.")
+@CONFIG
 def serve(config: Path | None) -> None:
-    """Run the service: telemetry in, music out, a page to listen on."""
+    """Run the service: telemetry in, music out, a page to listen on. Relative paths in the site's file are relative to it."""
     from gridtone.config import load_site
     from gridtone.service import serve_site
 
-    serve_site(load_site(config))
+    log_to_stderr()
+    config = enter(config)
+    serve_site(load_site(config), config, announce)
 
 
 @main.command()
-@click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The site's YAML file; embedded defaults without one.")
+@click.option("--port", default=8765, show_default=True, type=click.IntRange(0, 65535), help="Where the page is; 0 takes a free one.")
+@click.option("--data", default=".gridtone", show_default=True, type=click.Path(file_okay=False, path_type=Path), help="Folder for the tracks.")
+@click.option("--rules", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Your rules instead of the default pack.")
+@click.option("--start", type=click.DateTime(), help="Date and time in the grid's year 2016; now without it.")
+@click.option("--minutes-per-second", default=7.5, show_default=True, type=click.FloatRange(0.01, 60), help="Speed of the simulated time.")
+@click.option("--seed", default=1, show_default=True, help="Another seed, other events.")
+def demo(port: int, data: Path, rules: Path | None, **options: object) -> None:
+    """Play a real grid: SimBench's, solved by pandapower, on a broker of its own."""
+    from gridtone.demo.options import DemoError, DemoOptions
+
+    log_to_stderr()
+    try:
+        from gridtone.demo.play import play
+
+        play(DemoOptions(**options), port, data, rules, announce)  # type: ignore[arg-type]
+    except DemoError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@main.command()
+@CONFIG
 @click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
 def doctor(config: Path | None, as_json: bool) -> None:
     """Say what works here and what does not, with the next step for each."""
     from gridtone.doctor import examine, show
 
-    checks = examine(config)
+    checks = examine(enter(config))
     show(checks, as_json)
     sys.exit(any(check.status == "fail" for check in checks))
 

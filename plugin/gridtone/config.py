@@ -1,0 +1,110 @@
+"""Every setting of a site: one YAML file, overridable by `GRIDTONE_*` environment variables."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from ruamel.yaml import YAML
+
+from gridtone.conductor import ConductorSettings
+from gridtone.documents import Document, DocumentError, Problem, read_document
+from gridtone.gate import GateLimits
+from gridtone.library.settings import LibrarySettings
+from gridtone.rules import Rules, load_pack, load_rules
+from gridtone.server import ServerSettings
+from gridtone.stock.settings import StockSettings
+from gridtone_adapters import AdapterConfig
+
+PREFIX = "GRIDTONE_"
+
+
+class Pack(BaseModel):
+    """Rules that come with gridtone."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    pack: str = Field(description="Name of the pack, such as `transmission`.")
+
+
+class Engine(BaseModel):
+    """An engine that fills the stock."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(description="Name of the engine; `gridtone doctor` lists those installed.")
+    options: dict[str, Any] = Field(default_factory=dict, description="The engine's own options.")
+
+
+def _kind_of_rules(value: Any) -> str:
+    if isinstance(value, str | Path):
+        return "file"
+    is_pack = isinstance(value, Pack) or (isinstance(value, Mapping) and "pack" in value)
+    return "pack" if is_pack else "inline"
+
+
+class Site(BaseModel):
+    """All settings of a site. Relative paths are relative to the working directory."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data: Path = Field(Path("gridtone-data"), description="Folder for the library: database, audio files and the lock. One service at a time may use it.")
+    rules: Annotated[
+        Annotated[Path, Tag("file")] | Annotated[Pack, Tag("pack")] | Annotated[Rules, Tag("inline")],
+        Discriminator(_kind_of_rules),
+    ] = Field(Pack(pack="transmission"), description="The rules: the path of a rules file, `pack: NAME`, or the rules themselves.")
+    adapters: tuple[AdapterConfig, ...] = Field((), description="Where telemetry comes from: one entry a source, told apart by `kind`.")
+    engines: tuple[Engine, ...] = Field((Engine(name="composer"),), min_length=1, description="Engines that fill the stock: if one fails, the next takes over.")
+    server: ServerSettings = Field(default_factory=ServerSettings, description="HTTP: where it listens, and who may listen to it.")
+    conductor: ConductorSettings = Field(default_factory=ConductorSettings, description="How the music follows the states.")
+    stock: StockSettings = Field(default_factory=StockSettings, description="How many tracks each state keeps ready, and how they are made.")
+    library: LibrarySettings = Field(default_factory=LibrarySettings, description="Where tracks are kept, and for how long.")
+    gate: GateLimits = Field(default_factory=GateLimits, description="What every track must pass before anyone hears it.")
+
+    def load_rules(self) -> Rules:
+        """The rules that this site names. Raises DocumentError."""
+        match self.rules:
+            case Rules():
+                return self.rules
+            case Pack(pack=name):
+                return load_pack(name)
+            case path:
+                return load_rules(path)
+
+
+def load_site(path: Path | None, environment: Mapping[str, str] = os.environ) -> Site:
+    """Read a site's file, or the defaults without one, under the environment's overrides. Raises DocumentError with every problem."""
+    document = read_document(path) if path else Document("", Path("(no file)"))
+    overrides = [name for name in sorted(environment) if name.startswith(PREFIX)]
+    for name in overrides:
+        _override(document, name, environment[name])
+    try:
+        return document.validate(Site)
+    except DocumentError as error:
+        if not overrides:
+            raise
+        hint = Problem(document.file, 1, 1, f"settings from the environment are in force too: {', '.join(overrides)}")
+        raise DocumentError([*error.problems, hint]) from error
+
+
+def check_file(path: Path) -> str:
+    """Check a rules file or a site's file, told apart by their keys. Return what was found, in words. Raises DocumentError."""
+    document = read_document(path)
+    if isinstance(document.data, dict) and {"states", "signals"} & document.data.keys():
+        rules = load_rules(path)
+        return f"good rules: {len(rules.signals)} signals, {len(rules.states)} states"
+    site = load_site(path, {})
+    rules = site.load_rules()
+    return f"good site: {len(site.adapters)} adapters, {len(rules.signals)} signals, {len(rules.states)} states"
+
+
+def _override(document: Document, name: str, text: str) -> None:
+    """`GRIDTONE_SERVER__PORT=9000` is `server: {port: 9000}`; the text is read as YAML."""
+    *above, last = name.removeprefix(PREFIX).lower().split("__")
+    settings = document.data
+    for key in above:
+        settings = settings.setdefault(key, {})
+        if not isinstance(settings, dict):
+            raise DocumentError([Problem(document.file, 1, 1, f"{name} cannot be applied: `{key}` is not a group of settings", "mind the double underscores")])
+    settings[last] = YAML(typ="safe", pure=True).load(text)

@@ -1,0 +1,266 @@
+"""All of it running in one process: adapters, rules, conductor, stock, library and HTTP.
+
+One lock orders what happens to the grid and to the music; under it, everything takes milliseconds. Sampling happens in a process of its own.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+from prometheus_client import Gauge as Metric
+
+from gridtone.conductor import Candidate, Conductor
+from gridtone.config import Pack, Site, load_site
+from gridtone.cue import Cue
+from gridtone.documents import DocumentError
+from gridtone.events import EventLog
+from gridtone.library.library import Library
+from gridtone.library.track import Track
+from gridtone.rules import NO_DATA, Evaluator, Rules, Standing, load_rules
+from gridtone.rules.model import title_of
+from gridtone.server import create_app, serve
+from gridtone.server.backend import Codec, SamplerView, StateSpan, StateView
+from gridtone.stock.engines import EngineChoice
+from gridtone.stock.stock import StateNeed, Stock
+from gridtone_adapters import Adapter, Health, open_adapter
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS = 0.25
+WATCH_SECONDS = 1.0
+
+RULES_REFUSED = Metric("gridtone_rules_refused", "1 while the newest save of the rules is refused and the one before it plays")
+CONNECTED = Metric("gridtone_adapter_connected", "1 while the adapter is connected", ["adapter"])
+
+
+class Service:
+    """A running site. Implements `gridtone.server.backend.Backend`."""
+
+    def __init__(self, site: Site, config: Path | None = None) -> None:
+        """Opens the library; raises LibraryError if another service holds it, DocumentError for bad rules. `config` is where inline rules are saved."""
+        self._site = site
+        self._watched = _RulesFile(site, config)
+        rules = site.load_rules()
+        self._library = Library.open(site.library, site.data)
+        self.events = EventLog()
+        self._lock = threading.RLock()
+        self._closing = threading.Event()
+        now = time.time()
+        self._evaluator = Evaluator(rules, now)
+        self._standing = self._evaluator.standing(now)
+        self._conductor = Conductor(
+            site.conductor,
+            self._candidates,
+            lambda: list(self._evaluator.rules.states),
+            self._library.last_cue() or Cue(0, now, "silence", NO_DATA, self._standing.reason),
+        )
+        self._stock = Stock(
+            self._library,
+            site.stock,
+            [EngineChoice(engine.name, engine.options) for engine in site.engines],
+            site.gate,
+            on_change=self._publish_stock,
+            protected=self._heard_ids,
+        )
+        self._adapters = [open_adapter(config) for config in site.adapters]
+        self._threads = [threading.Thread(target=self._read, args=(adapter,), name=adapter.name, daemon=True) for adapter in self._adapters]
+        self._threads.append(threading.Thread(target=self._watch_clock, name="clock", daemon=True))
+        if last := self._library.last_state():
+            self._evaluator.resume(last.state, last.start)
+
+    def start(self) -> None:
+        self._need(self._evaluator.rules)
+        self._stock.start()
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        """Stop everything, within a few seconds. The library is whole at any moment, so a kill does no harm either."""
+        self._closing.set()
+        for adapter in self._adapters:
+            adapter.close()
+        for thread in self._threads:
+            thread.join(5)
+        self._stock.close()
+        self.events.close()
+        self._library.close()
+
+    def __enter__(self) -> "Service":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def standing(self) -> Standing:
+        with self._lock:
+            return self._evaluator.standing(time.time())
+
+    def cue(self) -> Cue:
+        return self._conductor.cue
+
+    def states(self) -> Sequence[StateView]:
+        rules, levels = self._evaluator.rules, self._stock.levels()
+        return [
+            StateView(
+                name,
+                title_of(name, state),
+                state.severity,
+                state.prompt.text if state.prompt else "",
+                state.silent,
+                state.priority,
+                levels[name].fresh if name in levels else 0,
+                levels[name].wanted if name in levels else 0,
+            )
+            for name, state in rules.states.items()
+        ]
+
+    def history(self, start: float, end: float) -> Sequence[StateSpan]:
+        return self._library.spans(start, end)
+
+    def tracks(self, state: str | None, limit: int, before: float | None) -> Sequence[Track]:
+        return self._library.tracks(state, limit, before)
+
+    def track(self, track_id: str) -> Track | None:
+        return self._library.get(track_id)
+
+    def open_audio(self, track_id: str, codec: Codec) -> tuple[BinaryIO, int] | None:
+        return self._library.open_audio(track_id, codec)
+
+    def sampler(self) -> SamplerView:
+        return self._stock.view()
+
+    def adapters(self) -> Sequence[Health]:
+        return [adapter.health() for adapter in self._adapters]
+
+    def rules_problem(self) -> str:
+        return self._watched.problem
+
+    def not_ready(self) -> Sequence[str]:
+        missing = [f"adapter {health.name}: {health.problem}" for health in self.adapters() if not health.connected]
+        if not any(level.fresh for level in self._stock.levels().values()):
+            missing.append("no track in stock yet")
+        return missing
+
+    def _read(self, adapter: Adapter) -> None:
+        for batch in adapter.batches():
+            with self._lock:
+                now = time.time()
+                self._take(self._evaluator.ingest(batch, now), now)
+
+    def _watch_clock(self) -> None:
+        """What happens because time passes: staleness, dwell, the end of a track, a saved rules file, an adapter that lost its source."""
+        watched_at = 0.0
+        connected: dict[str, bool] = {}
+        while not self._closing.wait(TICK_SECONDS):
+            try:
+                with self._lock:
+                    now = time.time()
+                    self._take(self._evaluator.tick(now), now)
+                if now >= watched_at + WATCH_SECONDS:
+                    watched_at = now
+                    self._reload_rules()
+                    connected = self._watch_adapters(connected)
+            except Exception:
+                log.exception("unexpected error; the music goes on")
+
+    def _take(self, standing: Standing | None, now: float) -> None:
+        if standing:
+            self._standing = standing
+            self.events.publish("state", standing)
+            log.info("state %s: %s", standing.state, standing.reason["en"])
+        cue = self._conductor.follow(self._standing, now)
+        if cue:
+            self.events.publish("cue", cue)
+            self._library.record_cue(cue)
+        if standing:
+            self._library.begin_state(standing.state, standing.severity, standing.reason, standing.since)
+            self._stock.set_current(standing.state)
+
+    def _reload_rules(self) -> None:
+        rules = self._watched.changed()
+        if rules:
+            with self._lock:
+                now = time.time()
+                standing = self._evaluator.swap(rules, now)
+                self._need(rules)
+                self._take(standing, now)
+        if self._watched.news:
+            self._watched.news = False
+            RULES_REFUSED.set(bool(self._watched.problem))
+            self.events.publish("rules", {"problem": self._watched.problem})
+
+    def _need(self, rules: Rules) -> None:
+        """Tell the stock what music the rules ask for, the gravest states first."""
+        by_priority = sorted(rules.states.items(), key=lambda item: -item[1].priority)
+        self._stock.set_states([StateNeed(name, state.prompt.for_engine()) for name, state in by_priority if state.prompt])
+
+    def _watch_adapters(self, connected: dict[str, bool]) -> dict[str, bool]:
+        healths = self.adapters()
+        now_connected = {health.name: health.connected for health in healths}
+        if now_connected != connected:
+            for health in healths:
+                CONNECTED.labels(health.name).set(health.connected)
+            self.events.publish("adapters", {"adapters": healths})
+        return now_connected
+
+    def _candidates(self, state: str) -> Sequence[Candidate]:
+        return self._stock.candidates(state)
+
+    def _heard_ids(self) -> list[str]:
+        cue = self._conductor.cue
+        return [track.id for track in (cue.track, cue.upcoming) if track]
+
+    def _publish_stock(self) -> None:
+        self.events.publish("stock", {"sampler": self.sampler(), "levels": self._stock.levels()})
+
+
+class _RulesFile:
+    """The file that the rules live in, looked at for changes. A bad save keeps the rules before it."""
+
+    def __init__(self, site: Site, config: Path | None) -> None:
+        match site.rules:
+            case Pack():
+                self._file, self._load = None, site.load_rules
+            case Path() as file:
+                self._file, self._load = file, partial(load_rules, file)
+            case _:
+                self._file, self._load = config, lambda: load_site(config).load_rules()
+        self._stamp = self._look()
+        self.problem = ""
+        self.news = False
+
+    def changed(self) -> Rules | None:
+        """The rules, if they were saved since the last call and are good."""
+        stamp = self._look()
+        if stamp == self._stamp:
+            return None
+        self._stamp = stamp
+        self.news = True
+        try:
+            rules = self._load()
+        except DocumentError as error:
+            self.problem = str(error)
+            log.error("the rules were not taken over, those before them stay in force:\n%s", error)
+            return None
+        self.problem = ""
+        log.info("rules reloaded from %s", self._file)
+        return rules
+
+    def _look(self) -> tuple[int, int] | None:
+        """Changes when the file does; None while there is none, as for a moment when an editor replaces it."""
+        try:
+            stat = self._file.stat() if self._file else None
+        except OSError:
+            return None
+        return (stat.st_mtime_ns, stat.st_size) if stat else None
+
+
+def serve_site(site: Site, config: Path | None, on_ready: Callable[[str], None]) -> None:
+    """Run a site until it is told to stop. Raises LibraryError, DocumentError, OSError or ValueError when it cannot start."""
+    with Service(site, config) as service:
+        serve(create_app(service, site.server), site.server, on_ready)
