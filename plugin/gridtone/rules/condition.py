@@ -50,7 +50,7 @@ class Compare:
     offset: int = field(default=0, compare=False)
 
     def holds(self, value: float) -> bool:
-        return OPERATORS[self.operator](value, self.limit)
+        return bool(OPERATORS[self.operator](value, self.limit))
 
     def __str__(self) -> str:
         return f"{self.signal} {self.operator} {self.limit:.12g}{' ' if self.unit else ''}{self.unit}"

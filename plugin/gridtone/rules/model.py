@@ -18,7 +18,7 @@ from gridtone_engine.prompt import Prompt as EnginePrompt
 
 Severity = Literal["normal", "alert", "emergency", "in_extremis", "restorative"]
 Take = Literal["value", "max", "min", "mean", "sum", "count", "share", "rate"]
-MODES = ("major", "minor", "ionian", "dorian", "phrygian", "lydian", "mixolydian", "aeolian", "locrian")
+MODES = ("major", "minor", "ionian", "dorian", "phrygian", "lydian", "mixolydian", "aeolian")
 
 
 def _one_or_more(value: Any) -> Any:
