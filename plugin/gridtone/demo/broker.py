@@ -63,13 +63,15 @@ def start_broker(port: int | None = None, kind: Kind | None = None) -> RunningBr
     """
     mosquitto = shutil.which("mosquitto", path=os.environ.get("PATH", os.defpath) + os.pathsep + "/usr/sbin")
     kind = kind or ("mosquitto" if mosquitto else "amqtt")
-    port = port or _free_port()
+    port = _choose_port(port)
     folder = Path(tempfile.mkdtemp(prefix="gridtone-broker-"))
     if kind == "mosquitto":
         if not mosquitto:
             raise DemoError("Mosquitto is not installed. Install it (Debian: apt-get install mosquitto), or leave the choice of broker open.")
         configuration = folder / "mosquitto.conf"
-        configuration.write_text(f"listener {port} {HOST}\nallow_anonymous true\npersistence false\nlog_type error\nlog_type warning\nlog_type notice\n")
+        # Without `user`, Mosquitto started by root becomes another user and forgets to end with its parent.
+        user = "user root\n" if os.geteuid() == 0 else ""
+        configuration.write_text(f"listener {port} {HOST}\nallow_anonymous true\npersistence false\n{user}log_type error\nlog_type warning\nlog_type notice\n")
         command = [mosquitto, "-c", str(configuration)]
     else:
         if not find_spec("amqtt"):
@@ -103,8 +105,8 @@ def _last_words(folder: Path) -> str:
     return " | ".join(log.read_text(errors="replace").splitlines()[-3:]) if log.exists() else "none"
 
 
-def _free_port() -> int:
-    for port in (DEFAULT_PORT, 0):
+def _choose_port(wanted: int | None) -> int:
+    for port in (wanted,) if wanted else (DEFAULT_PORT, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -112,7 +114,7 @@ def _free_port() -> int:
             except OSError:
                 continue
             return int(probe.getsockname()[1])
-    raise DemoError("No free port on the loopback interface.")
+    raise DemoError(f"Port {wanted} on {HOST} is taken. Choose another one for the broker, or none: then a free one is found.")
 
 
 async def _serve_amqtt(port: int) -> None:

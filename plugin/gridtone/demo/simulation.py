@@ -63,7 +63,7 @@ class GridSimulation:
         self._load_share, self._infeed_share = np.ones(len(self._net.load)), np.ones(len(self._net.sgen))
         self._feed_in = 1.0
 
-        peak_mw = grid.load_mw.sum(axis=1).max()
+        peak_mw = float(grid.load_mw.sum(axis=1).max())
         self._demand_pct = 100 * grid.load_mw.sum(axis=1) / peak_mw
         self._peak_mw = peak_mw
         self._measured = (self._net.bus.vn_kv == 110) & (self._net.bus.type != "auxiliary")
