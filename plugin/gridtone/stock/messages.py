@@ -15,6 +15,8 @@ class Job(msgspec.Struct, frozen=True):
     state: str
     prompt: Prompt
     prompt_hash: str
+    limits: dict[str, Any]
+    """The gate's."""
 
 
 class Batch(msgspec.Struct, tag=True, frozen=True):
@@ -24,8 +26,6 @@ class Batch(msgspec.Struct, tag=True, frozen=True):
     engine: str
     options: dict[str, Any]
     jobs: list[Job]
-    limits: dict[str, Any]
-    """The gate's."""
     incoming: str
     """Folder for finished files."""
     flac_bits: int
@@ -69,7 +69,7 @@ class Broken(msgspec.Struct, tag=True, frozen=True):
     reason: str
 
 
-class NoRoom(msgspec.Struct, tag=True, frozen=True):
+class NotWritten(msgspec.Struct, tag=True, frozen=True):
     """A finished track could not be written."""
 
     reason: str
@@ -80,7 +80,7 @@ class Done(msgspec.Struct, tag=True, frozen=True):
 
 
 ToSampler = Batch | Cancel
-FromSampler = Alive | Progressed | Made | Rejected | Broken | NoRoom | Done
+FromSampler = Alive | Progressed | Made | Rejected | Broken | NotWritten | Done
 
 _encoder = msgspec.json.Encoder(enc_hook=str)
 _to_sampler: msgspec.json.Decoder[ToSampler] = msgspec.json.Decoder(ToSampler, dec_hook=lambda _, text: Path(text))

@@ -17,7 +17,7 @@ from gridtone.gate import GateLimits
 from gridtone.library.history import LibraryError, TrackFailure
 from gridtone.library.library import Count, Freshness, Library
 from gridtone.stock.engines import EngineChain, EngineChoice
-from gridtone.stock.messages import Batch, Broken, Job, Made, NoRoom, Progressed, Rejected
+from gridtone.stock.messages import Batch, Broken, Job, Made, NotWritten, Progressed, Rejected
 from gridtone.stock.planner import Need, Wish, likely_next, plan
 from gridtone.stock.sampler import Sampler, SamplerDiedError
 from gridtone.stock.settings import StockSettings, cron_trigger
@@ -44,6 +44,8 @@ class StateNeed:
     prompt: Prompt
     """Text and attributes; length and seed are the stock's."""
     silent: bool = False
+    limits: GateLimits | None = None
+    """What its tracks must keep, where that differs from the site's limits (a state close to an alarm, say)."""
 
 
 def prompt_hash(need: StateNeed) -> str:
@@ -228,12 +230,11 @@ class Stock:
         for number, wish in enumerate(wishes):
             need = self._needs[wish.state]
             seconds = self._settings.first_seconds if wish.first else self._settings.track_seconds
-            jobs.append(Job(wish.state, replace(need.prompt, seconds=seconds, seed=seed + number), prompt_hash(need)))
-        return Batch(
-            seed, choice.name, dict(choice.options), jobs, self._gate_limits.model_dump(), str(self._library.incoming), self._library.settings.flac_bits
-        )
+            limits = need.limits or self._gate_limits
+            jobs.append(Job(wish.state, replace(need.prompt, seconds=seconds, seed=seed + number), prompt_hash(need), limits.model_dump()))
+        return Batch(seed, choice.name, dict(choice.options), jobs, str(self._library.incoming), self._library.settings.flac_bits)
 
-    def _take(self, message: Progressed | Made | Rejected | Broken | NoRoom, batch: Batch, choice: EngineChoice) -> None:
+    def _take(self, message: Progressed | Made | Rejected | Broken | NotWritten, batch: Batch, choice: EngineChoice) -> None:
         now = time.monotonic()
         match message:
             case Progressed():
@@ -255,7 +256,7 @@ class Stock:
                 log.warning("engine %s failed: %s", choice.name, reason)
                 self._fail(batch.jobs[0], choice, [reason])
                 self._chain.failed(choice, reason, now)
-            case NoRoom(reason=reason):
+            case NotWritten(reason=reason):
                 raise LibraryError(f"no new tracks: {self._library.incoming} cannot be written ({reason}); free some room. Tracks in stock go on playing")
         self._changed()
 

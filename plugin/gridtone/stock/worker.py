@@ -3,7 +3,6 @@
 It may crash, run out of memory or hang: nobody hears it.
 """
 
-import errno
 import hashlib
 import logging
 import os
@@ -20,7 +19,7 @@ from gridtone.gate import GateLimits, GateReport, check, finish
 from gridtone.library.audio import encode_flac, encode_opus
 from gridtone.library.store import write_synced
 from gridtone.library.track import Track
-from gridtone.stock.messages import Alive, Batch, Broken, Cancel, Done, FromSampler, Job, Made, NoRoom, Progressed, Rejected, decode_to_sampler, encode
+from gridtone.stock.messages import Alive, Batch, Broken, Cancel, Done, FromSampler, Job, Made, NotWritten, Progressed, Rejected, decode_to_sampler, encode
 from gridtone_engine import Engine, EngineError, Rendition, open_engine
 
 log = logging.getLogger("gridtone.stock.worker")
@@ -79,8 +78,6 @@ class Worker:
                 finished += 1
             if finished < len(batch.jobs) and not cancelled():
                 raise EngineError(f"made {finished} of {len(batch.jobs)} tracks")
-        except OSError as error:
-            self._send(NoRoom(str(error)) if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else Broken(_text(error)))
         except Exception as error:
             log.exception("engine %s failed", batch.engine)
             self._send(Broken(_text(error)))
@@ -97,7 +94,7 @@ class Worker:
     def _deliver(self, job: Job, rendition: Rendition, batch: Batch) -> None:
         """Finish, check and write one track."""
         samples = finish(rendition.samples, rendition.sample_rate)
-        report = check(samples, rendition.sample_rate, GateLimits(**batch.limits))
+        report = check(samples, rendition.sample_rate, GateLimits(**job.limits))
         if not report.passed:
             self._send(Rejected(job, [failure.message for failure in report.failures]))
             return
@@ -112,8 +109,12 @@ class Worker:
         opus = encode_opus(samples, rendition.sample_rate, tags)
         stem = Path(batch.incoming) / uuid.uuid4().hex
         paths = stem.with_suffix(".flac"), stem.with_suffix(".opus")
-        for path, content in zip(paths, (flac, opus), strict=True):
-            write_synced(path, content)
+        try:
+            for path, content in zip(paths, (flac, opus), strict=True):
+                write_synced(path, content)
+        except OSError as error:
+            self._send(NotWritten(str(error)))
+            return
         seconds = samples.shape[1] / rendition.sample_rate
         track = _track(hashlib.sha256(flac).hexdigest(), seconds, job, rendition, report)
         self._send(Made(job, track, str(paths[0]), str(paths[1])))
