@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from gridtone_engine.engine import EngineError
 from gridtone_engine.jukebox.configs import VQVAEConfig
 from gridtone_engine.jukebox.prior import Prior
 from gridtone_engine.jukebox.vqvae import VQVAE
@@ -16,7 +17,7 @@ from gridtone_engine.jukebox.vqvae import VQVAE
 Rule = tuple[str, str | Callable[[re.Match[str]], str]]
 
 
-class CheckpointError(Exception):
+class CheckpointError(EngineError):
     """Weights that do not fit the model, or cannot be read: the message says which and why."""
 
 

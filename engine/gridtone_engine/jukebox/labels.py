@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from gridtone_engine.engine import EngineError
 from gridtone_engine.jukebox.configs import PriorConfig
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
@@ -20,7 +21,7 @@ CHARACTERS = {"v2": _LETTERS + ".,:;!?-+'\"()[] \t\n", "v3": _LETTERS + ".,:;!?-
 """Of lyrics; the first has id 1, and 0 fills the empty places."""
 
 
-class LabelError(ValueError):
+class LabelError(EngineError):
     """Labels that the model has no place for: the message says which, and what it has."""
 
 

@@ -111,6 +111,12 @@ class Prior(nn.Module):
             noise=torch.zeros(batch, context, device=device),
         )
 
+    def state_bytes(self) -> int:
+        """Memory that `setup_caches` takes for one track."""
+        config, positions = self.config, self.positions
+        cells = sum(layer.attention.table.rows * layer.attention.table.span for layer in self.transformer.layers) * 2 * config.transformer.attention_width
+        return (cells + (config.transformer.context + 1) * config.transformer.width) * positions.element_size() + config.transformer.context * 12 + 16
+
     @torch.inference_mode()
     def prefill(self, state: DecodeState, row: int, conditions: Conditions, codes: Tensor, noise: Tensor) -> None:
         """Put one track's window into `row`: what is known of it goes through the transformer in one pass.

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from gridtone_engine.jukebox.configs import PriorConfig
 from gridtone_engine.jukebox.labels import LabelIds, label_vector
 from gridtone_engine.jukebox.prior import DecodeState, Prior
 
@@ -50,6 +51,31 @@ class Line:
     """Codes of the level above, for this stretch."""
     first: int = 0
     """Its first code's number in the track."""
+
+
+def side_by_side(line: Line, config: PriorConfig) -> list[Line]:
+    """Every window of an upsampler's line as a line of its own, blind to the one before it: for many windows of few tracks at once."""
+    assert config.conditioner is not None and line.above is not None, "only an upsampler hears enough without what came before"
+    context, downs = config.codes_context, config.conditioner.downs
+    return [
+        Line(
+            labels=line.labels,
+            total=min(context, line.total),
+            noise=line.noise[start : start + context],
+            codes=line.codes[start : start + context],
+            above=line.above[start >> downs : (start + context) >> downs],
+            first=line.first + start,
+        )
+        for start in window_starts(line.total, context, context)
+    ]
+
+
+def join(line: Line, windows: Iterable[Line]) -> None:
+    """Put windows sampled side by side back into their line, as far as they are finished. The last one gives way where it overlaps."""
+    for window in windows:
+        overlap = len(line.codes) - (window.first - line.first)
+        if 0 <= overlap <= len(window.codes):
+            line.codes = torch.cat([line.codes, window.codes[overlap:]])
 
 
 @dataclass(slots=True)

@@ -1,0 +1,209 @@
+"""A whole Jukebox: a VQ-VAE, three priors and label sets, and what can be done with them."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gridtone_engine.engine import EngineError, Progress
+from gridtone_engine.jukebox.clock import Clock
+from gridtone_engine.jukebox.configs import JukeboxConfig
+from gridtone_engine.jukebox.labels import Labels, LabelSet
+from gridtone_engine.jukebox.prior import Prior
+from gridtone_engine.jukebox.runs import RunFolder
+from gridtone_engine.jukebox.sampling import Line, join, sample_level, side_by_side, track_noise
+from gridtone_engine.jukebox.vqvae import VQVAE
+
+Codes = dict[int, Tensor]
+"""A track's codes by level, each (codes,)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One track that is wanted."""
+
+    seconds: float
+    labels: Labels = field(default_factory=Labels)
+    seed: int = 0
+    codes: Mapping[int, Tensor] = field(default_factory=dict)
+    """What is there already, by level: the codes of a fragment to continue, or whole levels to upsample."""
+
+
+class JukeboxModel:
+    def __init__(
+        self,
+        config: JukeboxConfig,
+        vqvae: VQVAE,
+        load_prior: Callable[[int], Prior],
+        label_sets: Mapping[str, LabelSet],
+        *,
+        keep_loaded: bool = False,
+    ) -> None:
+        """`load_prior(level)` brings a prior, ready on its device. One is held at a time unless `keep_loaded`."""
+        self.config = config
+        self.vqvae = vqvae
+        self.label_sets = label_sets
+        self._load_prior, self._keep_loaded = load_prior, keep_loaded
+        self._loaded: dict[int, Prior] = {}
+
+    def prior(self, level: int) -> Prior:
+        if level not in self._loaded:
+            if not self._keep_loaded:
+                self._loaded.clear()
+            self._loaded[level] = self._load_prior(level)
+        return self._loaded[level]
+
+    @torch.inference_mode()
+    def encode(self, audio: Tensor) -> Codes:
+        """Mono audio (samples,) in [-1, 1] at the model's rate -> codes of every level. What is past the last whole top code is dropped."""
+        device = next(self.vqvae.parameters()).device
+        return {level: codes[0].cpu() for level, codes in enumerate(self.vqvae.encode(audio[None].float().to(device)))}
+
+    @torch.inference_mode()
+    def decode(self, codes: Tensor, level: int = 0) -> Tensor:
+        """Codes (n,) of one level -> mono audio (n * hop,), clipped to [-1, 1]. Level 0 sounds best; the others are drafts."""
+        device = next(self.vqvae.parameters()).device
+        return self.vqvae.decode(codes[None].to(device), level)[0].float().clamp(-1, 1).cpu()
+
+    def continue_from(self, audio: Tensor, seconds: float, labels: Labels = Labels(), seed: int = 0) -> Track:  # noqa: B008  # frozen
+        """The track that begins with `audio` (samples,) and is `seconds` long in all: primed sampling."""
+        return Track(seconds, labels, seed, self.encode(audio))
+
+    def upsample(self, codes: Tensor, level: int, labels: Labels = Labels(), seed: int = 0) -> Track:  # noqa: B008
+        """The track whose `level` is given, codes (n,), to be sampled from `start_level=level - 1` down.
+
+        Raises EngineError for less than an upsampler's window, or for a part of a top code.
+        """
+        rate, hops = self.config.vqvae.sample_rate, self.config.vqvae.hops
+        samples = len(codes) * hops[level]
+        if samples < self.config.shortest_seconds * rate or samples % hops[-1]:
+            raise EngineError(
+                f"{len(codes)} codes of level {level} are {samples / rate:.2f} s; upsampling needs {self.config.shortest_seconds:.2f} s or more, "
+                f"in steps of {hops[-1] // hops[level]} codes"
+            )
+        return Track(samples / rate, labels, seed, {level: codes})
+
+    def samples(self, track: Track, lowest_level: int = 0) -> int:
+        """Length of a track in audio samples: whole top codes, and enough of them for the upsamplers if these are wanted."""
+        config = self.config.vqvae
+        wanted = round(track.seconds * config.sample_rate)
+        if lowest_level < config.levels - 1:
+            wanted = max(wanted, round(self.config.shortest_seconds * config.sample_rate))
+        return -(-wanted // config.hops[-1]) * config.hops[-1]
+
+    def sample(
+        self,
+        tracks: Sequence[Track],
+        *,
+        start_level: int | None = None,
+        lowest_level: int = 0,
+        batch: int | None = None,
+        temperature: float = 0.99,
+        window_parallel: bool = False,
+        folder: Path | None = None,
+        progress: Callable[[Progress], None] = lambda _: None,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> list[Codes] | None:
+        """Codes of every track, from `start_level` (None: the top) down to `lowest_level`; None if cancelled.
+
+        `batch` tracks are sampled at once: as many as fit, if None, and half as many each time memory runs out. With a `folder`, finished windows are
+        kept there and an interrupted call goes on from them. `window_parallel` samples the windows of the upsamplers side by side: faster for few
+        tracks, and not the same distribution, since a window no longer hears the one before it.
+        """
+        start_level = self.config.top.level if start_level is None else start_level
+        levels = range(start_level, lowest_level - 1, -1)
+        lengths = [self.samples(track, lowest_level) for track in tracks]
+        run = RunFolder(folder, self._description(tracks, levels, temperature, window_parallel)) if folder else None
+        clock = Clock(self.config.priors, {level: sum(lengths) // self.config.vqvae.hops[level] for level in levels}, progress)
+        done: list[Codes] = [dict(track.codes) for track in tracks]
+
+        def go_on(codes: int) -> bool:
+            clock.tick(codes)
+            return not cancelled()
+
+        for level in levels:
+            lines = [self._line(track, level, length, codes.get(level + 1)) for track, length, codes in zip(tracks, lengths, done, strict=True)]
+            for number, line in enumerate(lines):
+                kept = run.load(number, level) if run else None
+                if kept is not None and len(kept) > len(line.codes):
+                    line.codes = kept
+            clock.begin(level, sum(len(line.codes) for line in lines))
+            if window_parallel and self.config.priors[level].conditioner:
+                windows = [side_by_side(line, self.config.priors[level]) for line in lines]
+                self._sample_what_fits(level, [window for line in windows for window in line], batch, temperature, lambda _: None, go_on)
+                for line, parts in zip(lines, windows, strict=True):
+                    join(line, parts)
+            else:
+
+                def keep(line: Line, level: int = level, lines: list[Line] = lines) -> None:
+                    if run:
+                        run.save(next(number for number, other in enumerate(lines) if other is line), level, line.codes)
+
+                self._sample_what_fits(level, lines, batch, temperature, keep, go_on)
+            for number, line in enumerate(lines):
+                if len(line.codes) < line.total:
+                    return None
+                if run:
+                    run.save(number, level, line.codes)
+                done[number][level] = line.codes
+        return done
+
+    def _line(self, track: Track, level: int, samples: int, above: Tensor | None) -> Line:
+        config = self.config.priors[level]
+        if config.conditioner and above is None:
+            raise EngineError(f"sampling from level {level} needs the track's codes of level {level + 1}")
+        total = samples // config.hop
+        return Line(
+            labels=self.label_sets[config.labels.version].encode(track.labels, config, samples / config.sample_rate),
+            total=total,
+            noise=track_noise(track.seed, level, total),
+            codes=track.codes.get(level, torch.zeros(0, dtype=torch.long))[:total],
+            above=above,
+        )
+
+    def _sample_what_fits(
+        self, level: int, lines: list[Line], batch: int | None, temperature: float, window_done: Callable[[Line], None], go_on: Callable[[int], bool]
+    ) -> None:
+        if all(len(line.codes) == line.total for line in lines):
+            return
+        prior = self.prior(level)
+        batch = min(batch or batch_that_fits(prior), len(lines))
+        while True:
+            try:
+                sample_level(prior, lines, batch=batch, temperature=temperature, window_done=window_done, go_on=go_on)
+            except torch.OutOfMemoryError as error:
+                if batch == 1:
+                    raise EngineError(f"level {level} of {self.config.name} does not fit even for one track: {error}") from error
+                batch //= 2
+            else:
+                return
+
+    def _description(self, tracks: Sequence[Track], levels: range, temperature: float, window_parallel: bool) -> dict[str, object]:
+        """What a run folder is compared by: two runs that say the same sample the same."""
+        return {
+            "model": self.config.name,
+            "levels": list(levels),
+            "temperature": temperature,
+            "window_parallel": window_parallel,
+            "tracks": [
+                {
+                    "samples": self.samples(track, levels[-1]),
+                    "seed": track.seed,
+                    "labels": asdict(track.labels),
+                    "given": {str(level): hashlib.sha256(codes.numpy().tobytes()).hexdigest() for level, codes in track.codes.items()},
+                }
+                for track in tracks
+            ],
+        }
+
+
+def batch_that_fits(prior: Prior, most: int = 64) -> int:
+    """Tracks that the free memory of the prior's device has room for. On a CPU 4: more gain nothing there."""
+    device = prior.positions.device
+    if device.type != "cuda":
+        return min(4, most)
+    free, total = torch.cuda.mem_get_info(device)
+    return max(1, min(most, int((free - 0.1 * total) // prior.state_bytes())))

@@ -1,0 +1,163 @@
+"""A whole (miniature) Jukebox from Python: ancestral, primed, upsampling, drafts, interruption, memory, progress."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gridtone_engine import EngineError, Progress
+from gridtone_engine.jukebox.configs import MODELS, JukeboxConfig, TransformerConfig, tiny
+from gridtone_engine.jukebox.labels import Labels, LabelSet
+from gridtone_engine.jukebox.model import JukeboxModel, Track
+from gridtone_engine.jukebox.prior import DecodeState, Prior
+from gridtone_engine.jukebox.seams import seams
+from gridtone_engine.jukebox.vqvae import VQVAE
+
+
+def miniature() -> JukeboxConfig:
+    """1b_lyrics with windows of 32 codes: 0.093 s of audio at the top, 0.023 s and 0.006 s below."""
+    model = tiny(MODELS["1b_lyrics"])
+    priors = []
+    for prior in model.priors:
+        in_sequence = prior.lyrics_in_sequence and 8
+        transformer = TransformerConfig(16, 16 if in_sequence else 3, 2, 32 + in_sequence, 4, prior.transformer.attention_order)
+        labels = replace(prior.labels, shortest_seconds=0.05)
+        priors.append(replace(prior, transformer=transformer, labels=labels, lyrics=prior.lyrics and replace(prior.lyrics, characters=8)))
+    return replace(model, priors=tuple(priors))
+
+
+@pytest.fixture(scope="module")
+def model() -> JukeboxModel:
+    torch.set_num_threads(1)
+    config = miniature()
+    generator = torch.Generator().manual_seed(0)
+    priors = [Prior(prior).eval() for prior in config.priors]
+    vqvae = VQVAE(config.vqvae).eval()
+    for module in (*priors, vqvae):
+        for tensor in module.state_dict().values():
+            tensor.copy_(torch.randn(tensor.shape, generator=generator) * (1 / tensor[0].numel() ** 0.5 if tensor.dim() > 1 else 0.3))
+    sets = {version: LabelSet(version, {"unknown": 0, "kraftwerk": 3}, {"unknown": 0, "ambient": 4, "electronic": 5}) for version in ("v2", "v3")}
+    return JukeboxModel(config, vqvae, priors.__getitem__, sets)
+
+
+TRACKS = [Track(0.12, Labels("Kraftwerk", "ambient"), seed=1), Track(0.1, Labels("nobody", "electronic", "hum"), seed=2)]
+
+
+def test_codes_of_all_levels_cover_the_same_time(model: JukeboxModel) -> None:
+    [first, second] = model.sample(TRACKS) or []
+    assert {level: len(codes) for level, codes in first.items()} == {2: 42, 1: 168, 0: 672}  # 0.12 s in whole top codes of 128 samples
+    assert {level: len(codes) for level, codes in second.items()} == {2: 35, 1: 140, 0: 560}
+    audio = model.decode(first[0])
+    assert audio.shape == (42 * 128,)
+    assert audio.abs().max() <= 1
+
+
+def test_a_draft_stops_at_the_top_and_may_be_upsampled_later(model: JukeboxModel) -> None:
+    [whole] = model.sample(TRACKS[:1]) or []
+    [draft] = model.sample(TRACKS[:1], lowest_level=2) or []
+    assert set(draft) == {2}
+    assert torch.equal(draft[2], whole[2])
+    assert len(model.decode(draft[2], level=2)) == 42 * 128
+    track = model.upsample(draft[2], 2, TRACKS[0].labels, TRACKS[0].seed)
+    [upsampled] = model.sample([track], start_level=1) or []
+    assert torch.equal(upsampled[0], whole[0])
+    [from_level_1] = model.sample([model.upsample(whole[1], 1, TRACKS[0].labels, TRACKS[0].seed)], start_level=0) or []
+    assert torch.equal(from_level_1[0], whole[0])
+
+
+def test_a_fragment_is_continued(model: JukeboxModel) -> None:
+    fragment = torch.sin(torch.arange(2000) / 5) * 0.5
+    track = model.continue_from(fragment, 0.12, seed=5)
+    [codes] = model.sample([track]) or []
+    known = model.encode(fragment)
+    assert [len(known[level]) for level in range(3)] == [240, 60, 15]
+    assert all(torch.equal(codes[level][: len(known[level])], known[level]) for level in range(3))
+    assert len(codes[0]) == 672
+
+
+def test_an_interrupted_run_goes_on_and_gives_the_same(model: JukeboxModel, tmp_path: Path) -> None:
+    expected = model.sample(TRACKS) or []
+    calls, reports = 0, []
+    codes = None
+    while codes is None:
+        calls += 1
+        assert calls < 100
+        answers: Iterator[bool] = iter([False] * 3 + [True] * 10_000)
+        codes = model.sample(TRACKS, folder=tmp_path, cancelled=lambda answers=answers: next(answers), progress=reports.append)
+    assert calls > 3
+    assert all(torch.equal(ours[level], theirs[level]) for ours, theirs in zip(codes, expected, strict=True) for level in range(3))
+    assert reports[-1].fraction == 1
+    with pytest.raises(EngineError, match="holds another run: temperature differ"):
+        model.sample(TRACKS, folder=tmp_path, temperature=0.5)
+    (tmp_path / "track_0_level_2.npy").write_bytes(b"half a file")
+    with pytest.raises(EngineError, match=r"track_0_level_2\.npy is damaged"):
+        model.sample(TRACKS, folder=tmp_path)
+
+
+def test_progress_rises_and_says_what_is_left(model: JukeboxModel) -> None:
+    reports: list[Progress] = []
+    model.sample(TRACKS, progress=reports.append)
+    fractions = [report.fraction for report in reports]
+    assert fractions == sorted(fractions)
+    assert fractions[0] == 0
+    assert fractions[-1] == 1
+    assert reports[0].step == "level 2: 0 of 77 codes"
+    assert any("left for this level, about" in report.step for report in reports)
+
+
+class SmallMemory(Prior):
+    """A prior on a device with room for two tracks."""
+
+    batches: list[int]
+
+    def setup_caches(self, batch: int) -> DecodeState:
+        self.batches.append(batch)
+        if batch > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return super().setup_caches(batch)
+
+
+def test_out_of_memory_makes_the_batch_smaller(model: JukeboxModel) -> None:
+    config = model.config
+    small = SmallMemory(config.top).eval()
+    small.load_state_dict(model.prior(2).state_dict())
+    small.batches = []
+    tracks = [Track(0.1, seed=seed) for seed in range(5)]
+    cramped = JukeboxModel(config, model.vqvae, lambda _: small, model.label_sets)
+    codes, expected = cramped.sample(tracks, lowest_level=2, batch=5), model.sample(tracks, lowest_level=2)
+    assert small.batches == [5, 2]
+    assert codes and expected
+    assert all(torch.equal(ours[2], theirs[2]) for ours, theirs in zip(codes, expected, strict=True))
+
+
+def test_windows_side_by_side(model: JukeboxModel) -> None:
+    """The quality mode: top codes as ever, upsamplers' first windows too, all codes filled."""
+    exact, parallel = (model.sample(TRACKS, window_parallel=mode) or [] for mode in (False, True))
+    for ours, theirs in zip(parallel, exact, strict=True):
+        assert torch.equal(ours[2], theirs[2])
+        assert torch.equal(ours[1][:32], theirs[1][:32])
+        assert not torch.equal(ours[1], theirs[1])
+        assert {level: len(codes) for level, codes in ours.items()} == {level: len(codes) for level, codes in theirs.items()}
+
+
+def test_what_cannot_be_sampled_is_said(model: JukeboxModel) -> None:
+    with pytest.raises(EngineError, match=r"are 0\.01 s; upsampling needs"):
+        model.upsample(torch.zeros(4, dtype=torch.long), 2)
+    with pytest.raises(EngineError, match="needs the track's codes of level 2"):
+        model.sample(TRACKS, start_level=1)
+    with pytest.raises(EngineError, match="does not fit"):
+        model.sample([Track(700.0)], lowest_level=2)
+
+
+def test_seams_show_where_audio_jumps() -> None:
+    rate, generator = 44_100, np.random.default_rng(0)
+    smooth = torch.from_numpy(np.sin(np.arange(rate) * 0.05).astype(np.float32) * 0.3 + 0.01 * generator.standard_normal(rate).astype(np.float32))
+    places = [10_000, 20_000, 30_000]
+    broken = smooth.clone()
+    for place in places:
+        broken[place : place + 5000] *= -1
+    assert 0.5 < seams(smooth, rate, places) < 1.5
+    assert seams(broken, rate, places) > 2
