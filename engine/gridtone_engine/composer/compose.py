@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -31,7 +32,8 @@ class _Composition:
         self.tempo_bpm, self.energy, self.brightness = attributes.tempo_bpm, attributes.energy, attributes.brightness
         self.key = Key.parse(attributes.key)
         self.beats = beats_in_bar(self.energy, seed)
-        self.bar_seconds = self.beats * 60 / self.tempo_bpm
+        self.beat_seconds = 60 / self.tempo_bpm
+        self.bar_seconds = self.beats * self.beat_seconds
         self.bars = max(2, round(seconds / self.bar_seconds))
         self.rate = onsets_per_second(attributes.density)
         self.orchestra = Orchestra.of(attributes.instruments)
@@ -85,32 +87,38 @@ class _Composition:
     # The layers
 
     def _harmony(self, rng: np.random.Generator) -> list[Chord]:
-        """Phrase by phrase: chords of one bar, of two where the music is slow in spirit, of half a bar where it drives on to a cadence."""
+        """Phrase by phrase: chords of one bar, of two or four where little happens, of half a bar where the music drives on to a cadence."""
         chords: list[Chord] = []
         colour = 0.5 - 0.25 * self.energy
-        spans = [(section, first, bars) for section in self.sections for first, bars in form.phrases(section)]
-        for index, (section, first, bars) in enumerate(spans):
+        spans = [(first, bars) for section in self.sections for first, bars in form.phrases(section)]
+        for index, (first, bars) in enumerate(spans):
             closes = index == len(spans) - 1 or (index % 2 == 1 and rng.random() < 0.8)
-            slow = self.energy < 0.45 and self.bar_seconds < 3 and bars % 2 == 0 and bars > 2 and rng.random() < 0.6
-            length = (2 if slow else 1) * self.beats
-            slots = [(first * self.beats + i * length, float(length)) for i in range(bars * self.beats // length)]
-            if not slow and self.energy > 0.35 and self.bar_seconds > 1.8 and len(slots) > 2 and rng.random() < 0.5:
+            length = self._chord_bars(bars, rng) * self.beats
+            slots = [(float(first * self.beats + i * length), float(length)) for i in range(bars * self.beats // length)]
+            if length == self.beats and self.energy > 0.35 and self.bar_seconds > 1.8 and len(slots) > 2 and rng.random() < 0.5:
                 start, whole = slots.pop(-2)
                 half = float(self.beats // 2)
                 slots[-1:-1] = [(start, half), (start + half, whole - half)]
             for chord in phrase(self.key, slots, closes, colour, rng):
-                if chord.beats > self.beats:  # two bars: the second one coloured anew
+                if chord.beats > self.beats and self.rate > 2:  # there is room for a second colour of the same chord
                     members = chord.members if chord.raised else chord_members(self.key, chord.root, colour, rng)
                     half = chord.beats / 2
-                    chords.append(Chord(chord.start, half, chord.root, chord.members, chord.bass, chord.raised))
-                    chords.append(Chord(chord.start + half, half, chord.root, members, chord.bass if chord.bass in members else 0, chord.raised))
+                    chords.append(replace(chord, beats=half))
+                    chords.append(Chord(chord.start + half, half, chord.root, members, chord.bass if chord.bass in members or chord.bass == (7 - chord.root) % 7 else 0, chord.raised))
                 else:
                     chords.append(chord)
         return chords
 
+    def _chord_bars(self, bars: int, rng: np.random.Generator) -> int:
+        """How many bars a chord of this phrase lasts: some 2.5 s in busy music, 6 s in sparse music."""
+        wanted = 6.0 / np.sqrt(max(self.rate, 0.8)) * rng.uniform(0.8, 1.3)
+        return max((length for length in (1, 2, 4) if bars % length == 0 and (length == 1 or length * self.bar_seconds <= wanted)), default=1)
+
     def _pads(self, rng: np.random.Generator) -> list[tuple[str, list[Note]]]:
         """The three upper voices, held. A voice that keeps its pitch is tied over or restated; a moving one may enter late, as a suspension does."""
         found: list[tuple[str, list[Note]]] = []
+        busy = self.rate / 6
+        tie, stagger = 0.95 - 0.6 * busy, 0.05 + 0.4 * busy
         for layer, name in enumerate(self.orchestra.pads):
             notes: list[Note] = []
             held: dict[int, int] = {}
@@ -127,11 +135,11 @@ class _Composition:
                     while pitch > high:
                         pitch -= 12
                     at = held.get(voice)
-                    if at is not None and notes[at].pitch == pitch and index and notes[at].beats < 2 * self.beats and rng.random() < 0.5:
+                    if at is not None and notes[at].pitch == pitch and index and notes[at].beats * self.beat_seconds < 10 and rng.random() < tie:
                         last = notes[at]
                         notes[at] = Note(last.start, chord.start + chord.beats - last.start, pitch, last.velocity)
                         continue
-                    late = float(rng.choice((0, 0, 0.5, 1))) if chord.beats >= 2 and voice == 2 else float(rng.choice((0, 0, 0, 0.5)))
+                    late = float(rng.choice((0.5, 1))) if chord.beats >= 2 and voice and rng.random() < stagger else 0.0
                     held[voice] = len(notes)
                     notes.append(Note(chord.start + late, chord.beats - late, pitch, float(np.clip(self._velocity(bar, rng), 0.1, 1))))
             found.append((name, notes))
@@ -144,8 +152,12 @@ class _Composition:
         for chord, voices in zip(self.chords, self.voices, strict=True):
             bar = int(chord.start / self.beats)
             drive = int(np.clip(round(3.4 * self.energy * self.section_at(bar).intensity + rng.normal(0, 0.4)), 0, 3))
-            choices = [cell for cell in rhythm.BASS_RHYTHMS[drive] if len(cell) <= limit] or [((0.0, 4.0),)]
+            choices = [cell for cell in rhythm.BASS_RHYTHMS[drive] if len(cell) <= limit] or rhythm.BASS_RHYTHMS[0]
             cell = choices[int(rng.integers(len(choices)))]
+            if drive == 0:
+                cell = tuple((onset, length * chord.beats / 4) for onset, length in cell)
+            elif chord.beats > self.beats:
+                cell = tuple((onset + bar * self.beats, length) for bar in range(int(chord.beats // self.beats)) for onset, length in cell)
             for onset, length in cell:
                 if onset >= chord.beats:
                     continue

@@ -96,7 +96,7 @@ class Chord:
     members: tuple[int, ...]
     """Scale steps above the root: (0, 2, 4) a triad, (0, 2, 4, 6) a seventh, (0, 3, 4) a suspended fourth, (0, 2, 4, 8) an added ninth."""
     bass: int
-    """Which scale step above the root lies in the bass: 0 root position, 2 first inversion."""
+    """Which scale step above the root lies in the bass: 0 root position, 2 first inversion; over a pedal, whatever leads to the tonic."""
     raised: bool
     """The dominant of a minor key with its leading note raised: the one chromatic note of the harmony."""
 
@@ -155,7 +155,8 @@ def chord_members(key: Key, root: int, colour: float, rng: np.random.Generator) 
 
 
 def phrase(key: Key, slots: list[tuple[float, float]], closes: bool, colour: float, rng: np.random.Generator) -> list[Chord]:
-    """One phrase: a chord for every slot (start and length in beats). It sets out from the tonic; `closes` returns to it, otherwise the phrase stays open on a cadence chord."""
+    """One phrase: a chord for every slot (start and length in beats). It sets out from the tonic; `closes` returns to it, otherwise it stays open on a cadence chord. At times, and often in the church
+    modes, all of it stands on a tonic pedal."""
     cadence = CADENCES[key.mode]
     ending = [int(rng.choice(cadence))]
     if closes:
@@ -165,10 +166,12 @@ def phrase(key: Key, slots: list[tuple[float, float]], closes: bool, colour: flo
         degrees = ([0, *ending] if count > len(ending) else [*ending, 0])[-count:] if closes else [0, *ending][:count]
     else:
         degrees = walk(key.mode, count - len(ending) + 1, 0, ending[0], rng) + ending[1:]
+    pedal = rng.random() < (0.12 if key.mode in ("major", "minor") else 0.6)
     chords = []
     for (start, beats), root in zip(slots, degrees, strict=True):
         raised = key.mode == "minor" and root == 4 and rng.random() < 0.7
         members = (0, 2, 4) if raised and rng.random() < 0.6 else chord_members(key, root, colour, rng)
         inverted = root not in (0, 4) and 2 in members and rng.random() < 0.18
-        chords.append(Chord(start, beats, root, members, 2 if inverted else 0, raised))
+        bass = (7 - root) % 7 if pedal and not raised else 2 if inverted else 0
+        chords.append(Chord(start, beats, root, members, bass, raised))
     return chords

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -66,22 +67,34 @@ class Recording:
 
 
 @cache
-def _index() -> dict[str, list[dict[str, float | str | None]]]:
+def _index() -> dict[str, list[dict[str, Any]]]:
+    """For every recorded instrument its notes: file, pitch, loop_start, loop_end (frames at the file's rate, or None)."""
     return dict(json.loads((SAMPLES / "index.json").read_text()))
 
 
 @cache
 def _recording(name: str, number: int) -> Recording:
     entry = _index()[name][number]
-    samples, sample_rate = soundfile.read(SAMPLES / str(entry["file"]), dtype="float32")
+    samples, sample_rate = soundfile.read(SAMPLES / entry["file"], dtype="float32")
+    if np.isinf(INSTRUMENTS[name].decay_seconds) and entry["loop_end"] is not None:
+        samples = _steadied(samples, sample_rate)
     loud = samples[: sample_rate // 2]
-    start, end = entry["loop_start"], entry["loop_end"]
-    return Recording(samples * (0.1 / np.sqrt(np.mean(loud**2))), sample_rate, float(entry["pitch"] or 0), start and float(start), end and float(end))
+    return Recording(samples * (0.1 / np.sqrt(np.mean(loud**2))), sample_rate, entry["pitch"], entry["loop_start"], entry["loop_end"])
+
+
+def _steadied(samples: Samples, sample_rate: int) -> Samples:
+    """A sustained tone with most of its tremolo taken out: looped for seconds it would throb."""
+    window = np.hanning(sample_rate // 12)
+    envelope = np.sqrt(np.convolve(np.pad(samples**2, len(window) // 2, mode="edge"), window / window.sum(), "same"))[len(window) // 2 :][: len(samples)]
+    attack = int(0.2 * sample_rate)
+    gain = (np.median(envelope) / np.maximum(envelope, 0.1 * envelope.max())) ** 0.85
+    gain[:attack] = 1 + (gain[attack if attack < len(gain) else -1] - 1) * np.linspace(0, 1, attack)[: len(gain)]
+    return np.asarray(samples * gain, dtype=np.float32)
 
 
 def _sampled(instrument: Instrument, name: str, pitch: float, seconds: float, sample_rate: int) -> Samples:
     """The nearest recorded note, re-tuned by reading it faster or slower (linear interpolation), its loop read round and round."""
-    number = min(range(len(_index()[name])), key=lambda i: abs(float(_index()[name][i]["pitch"] or 0) - pitch))
+    number = min(range(len(_index()[name])), key=lambda i: abs(_index()[name][i]["pitch"] - pitch))
     recording = _recording(name, number)
     ratio = 2 ** ((pitch - recording.pitch) / 12) * recording.sample_rate / sample_rate
     times = np.arange(int(seconds * sample_rate)) / sample_rate
@@ -115,6 +128,20 @@ def _struck(instrument: Instrument, name: str, pitch: float, seconds: float, sam
     return (0.2 * made).astype(np.float32)[None]
 
 
+def _pad_level(name: str, number: int, hertz: float) -> float:
+    """Amplitude of a pad's harmonic."""
+    if name == "glass pad":
+        return {1: 1.0, 2: 0.35, 3: 0.4, 5: 0.22, 8: 0.12}.get(number, 0.5 / number**2)
+    if name == "warm pad":
+        return float(number**-1.5 * (1.0 if number % 2 else 0.75))
+    body = 1 + 0.8 * np.exp(-(((hertz - 450) / 200) ** 2)) + 0.9 * np.exp(-(((hertz - 2300) / 900) ** 2))  # strings: a saw through the body's resonances
+    return float(body / number)
+
+
+CHORUS = 0.4
+"""How strong the spread part of each pad harmonic is beside its steady line: more moves more, and throbs."""
+
+
 @cache
 def _pad_loop(name: str, pitch: float, sample_rate: int) -> Samples:
     """One seamless loop of 2**18 frames, left and right with phases of their own, RMS 0.1."""
@@ -124,13 +151,12 @@ def _pad_loop(name: str, pitch: float, sample_rate: int) -> Samples:
     magnitude = np.zeros(len(frequencies))
     glassy = name == "glass pad"
     for number in range(1, int(min(9000, 0.4 * sample_rate) / fundamental) + 1):
-        centre, width = fundamental * number, fundamental * number ** (0.9 if glassy else 1.0) * (0.0045 if glassy else 0.007)
-        if glassy:
-            level = {1: 1.0, 2: 0.35, 3: 0.4, 5: 0.22, 8: 0.12}.get(number, 0.5 / number**2)
-        else:
-            level = number**-1.5 * (1.0 if number % 2 else 0.75)
-        low, high = np.searchsorted(frequencies, (centre - 4 * width, centre + 4 * width))
-        magnitude[low:high] += level * np.exp(-(((frequencies[low:high] - centre) / width) ** 2)) / np.sqrt(width)
+        centre, width = fundamental * number, fundamental * number * (0.0045 if glassy else 0.007)
+        level = _pad_level(name, number, centre)
+        low, middle, high = np.searchsorted(frequencies, (centre - 4 * width, centre, centre + 4 * width))
+        band = np.exp(-(((frequencies[low:high] - centre) / width) ** 2))
+        magnitude[low:high] += level * CHORUS * band / np.sqrt((band**2).sum())
+        magnitude[middle] += level
     rng = np.random.default_rng([crc32(name.encode()), int(pitch)])
     phases = np.exp(2j * np.pi * rng.random((2, len(frequencies)), dtype=np.float32))
     loop = fft.irfft((magnitude * phases).astype(np.complex64), frames)
@@ -146,6 +172,11 @@ def _pad(instrument: Instrument, name: str, pitch: float, seconds: float, sample
     dark = signal.sosfilt(signal.butter(2, 2.2 * frequency(pitch), fs=sample_rate, output="sos"), made)
     opening = 0.5 - 0.4 * np.cos(2 * np.pi * np.arange(frames) / sample_rate * 0.11 + pitch)
     return np.asarray(dark + opening * (made - dark), dtype=np.float32)
+
+
+def _bowed(instrument: Instrument, name: str, pitch: float, seconds: float, sample_rate: int) -> Samples:
+    """A section of strings: recorded bows over the steady sound of the many."""
+    return np.asarray(0.9 * _pad(instrument, name, pitch, seconds, sample_rate) + 0.35 * _sampled(instrument, name, pitch, seconds, sample_rate), dtype=np.float32)
 
 
 def _percussion(instrument: Instrument, name: str, pitch: float, seconds: float, sample_rate: int) -> Samples:
@@ -182,7 +213,7 @@ INSTRUMENTS: dict[str, Instrument] = {
     "marimba": Instrument(_sampled, -1, 0.3, 0.5, cutoff_hz=3500),
     "guitar": Instrument(_sampled, 0, -0.3, 0.3, decay_seconds=4, cutoff_hz=3200),
     "harp": Instrument(_sampled, -1, 0.3, 1.0, decay_seconds=4, cutoff_hz=3500),
-    "strings": Instrument(_sampled, -2, -0.1, 0.7, attack_seconds=0.25, cutoff_hz=3000),
+    "strings": Instrument(_bowed, -2, -0.1, 0.7, attack_seconds=0.25, cutoff_hz=3000),
     "cello": Instrument(_sampled, -1, 0.2, 0.35, attack_seconds=0.06, cutoff_hz=2800, vibrato_cents=5),
     "flute": Instrument(_sampled, -3, -0.2, 0.25, attack_seconds=0.05, cutoff_hz=3500, vibrato_cents=4),
     "clarinet": Instrument(_sampled, -2, 0.15, 0.22, attack_seconds=0.05, cutoff_hz=2600, vibrato_cents=3),

@@ -37,8 +37,8 @@ def stream(seed: int, purpose: str) -> np.random.Generator:
 
 
 def onsets_per_second(density: float) -> float:
-    """Pitched onsets a second that a density stands for: 0.8 (sparse) to 6 (busy)."""
-    return float(0.8 * (6.0 / 0.8) ** density)
+    """Pitched onsets a second that a density stands for: 0.7 (sparse) to 6.5 (busy)."""
+    return float(0.7 * (6.5 / 0.7) ** density)
 
 
 def beats_in_bar(energy: float, seed: int) -> int:

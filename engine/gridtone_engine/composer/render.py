@@ -90,7 +90,8 @@ def _mix(
     rise = (0.5 - 0.5 * np.cos(np.pi * np.arange(attack) / attack)).astype(np.float32)
     fall = (0.5 + 0.5 * np.cos(np.pi * np.arange(release) / release)).astype(np.float32)
     for note in notes:
-        start = round(max(0.0, note.start * beat_seconds + float(np.clip(rng.normal(0, JITTER_SECONDS), -0.012, 0.012))) * sample_rate)
+        touch = float(np.clip(rng.normal(0, JITTER_SECONDS), -0.012, 0.012)) - 0.5 * instrument.attack_seconds  # slow attacks set in ahead, to speak on the beat
+        start = round(max(0.0, note.start * beat_seconds + touch) * sample_rate)
         length = min(int(note.beats * beat_seconds * sample_rate) + release, played.shape[1])
         sound = played[:, :length] * np.float32(gain * note.velocity)
         rising = min(attack, length)

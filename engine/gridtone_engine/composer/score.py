@@ -73,10 +73,14 @@ class Score:
         return self.bars * self.bar_seconds
 
     def bar_contents(self) -> list[frozenset[tuple[str, int, int, int]]]:
-        """Each bar as what begins in it: (instrument, pitch, onset and length in 24ths of a beat). Two bars are the same note for note if these are equal."""
+        """Each bar as what sounds in it: (instrument, pitch, onset, length), in 24ths of a beat, the onset from the bar line (negative for what is held over).
+
+        Two bars are the same note for note if these are equal.
+        """
         contents: list[set[tuple[str, int, int, int]]] = [set() for _ in range(self.bars)]
         for part in self.parts:
             for note in part.notes:
-                bar, beat = divmod(note.start, self.beats_per_bar)
-                contents[int(bar)].add((part.instrument, note.pitch, round(beat * 24), round(note.beats * 24)))
+                first, last = int(note.start // self.beats_per_bar), int(-(-(note.start + note.beats) // self.beats_per_bar))
+                for bar in range(first, min(last, self.bars)):
+                    contents[bar].add((part.instrument, note.pitch, round((note.start - bar * self.beats_per_bar) * 24), round(note.beats * 24)))
         return [frozenset(bar) for bar in contents]

@@ -56,7 +56,8 @@ def lead_voices(key: Key, chords: list[Chord], centres: list[float], rng: np.ran
         if index == 0:
             costs.append(own)
             continue
-        step = _movement(options[index - 1], voicings, bass[index - 1], bass[index])
+        same = (chord.root, chord.members) == (chords[index - 1].root, chords[index - 1].members)
+        step = _movement(options[index - 1], voicings, bass[index - 1], bass[index], still=1.0 if same else 4.0)
         total = costs[-1][:, None] + step
         best.append(total.argmin(axis=0))
         costs.append(total.min(axis=0) + own)
@@ -69,14 +70,14 @@ def lead_voices(key: Key, chords: list[Chord], centres: list[float], rng: np.ran
     return [(low, *(int(p) for p in options[i][path[i]])) for i, low in enumerate(bass)]
 
 
-def _movement(before: NDArray[np.int64], after: NDArray[np.int64], bass_before: int, bass_after: int) -> NDArray[np.float64]:
+def _movement(before: NDArray[np.int64], after: NDArray[np.int64], bass_before: int, bass_after: int, still: float) -> NDArray[np.float64]:
     """Cost of going from each voicing to each other, shape (n before, n after)."""
     old = np.concatenate([np.full((len(before), 1), bass_before), before], axis=1)[:, None, :]
     new = np.concatenate([np.full((len(after), 1), bass_after), after], axis=1)[None, :, :]
     motion = new - old
     leaps = np.abs(motion[..., 1:])
     cost = leaps.sum(axis=-1) + 3.0 * np.maximum(leaps.max(axis=-1) - 4, 0)
-    cost = cost + 4.0 * (leaps.sum(axis=-1) == 0)
+    cost = cost + still * (leaps.sum(axis=-1) == 0)
     for low in range(3):
         for high in range(low + 1, 4):
             interval_before, interval_after = (old[..., high] - old[..., low]) % 12, (new[..., high] - new[..., low]) % 12
