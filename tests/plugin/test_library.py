@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,10 +24,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import create_engine, text
 
 from gridtone.cue import Cue
 from gridtone.library.audio import encode_flac, encode_opus
-from gridtone.library.database import open_database
 from gridtone.library.history import LibraryError, TrackFailure
 from gridtone.library.library import Count, Freshness, Library
 from gridtone.library.retention import SECONDS_A_DAY, Shelved, to_remove
@@ -71,9 +72,51 @@ def add(library: Library, content: bytes, prompt_hash: str = "", **facts: object
     return library.add(made, prompt_hash or f"{made.state}-1", flac, opus)
 
 
-@pytest.fixture
-def library(tmp_path: Path) -> Iterator[Library]:
-    with Library.open(LibrarySettings(), tmp_path) as opened:
+def postgresql_programs() -> Path | None:
+    """The folder of initdb and postgres."""
+    folders = [Path(folder) for folder in os.environ["PATH"].split(os.pathsep)] + sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    found = [folder for folder in folders if (folder / "initdb").exists()]
+    return found[0] if found else None
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a PostgreSQL server of our own, on a Unix socket."""
+    programs = postgresql_programs()
+    if not programs:
+        pytest.skip("PostgreSQL is not installed")
+    pytest.importorskip("psycopg", reason="the extra gridtone[postgresql] is not installed")
+    folder = Path(tempfile.mkdtemp(prefix="pg"))  # short: the name of a Unix socket has 107 bytes
+    user = {}
+    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+        shutil.chown(folder, "nobody")
+        user = {"user": "nobody"}
+    quiet = {**user, "stdout": subprocess.DEVNULL, "cwd": folder}
+    subprocess.run([programs / "initdb", "-D", folder / "data", "-U", "gridtone", "--auth", "trust", "-E", "UTF8"], check=True, **quiet)
+    server = subprocess.Popen([programs / "postgres", "-D", folder / "data", "-k", folder, "-h", ""], stderr=subprocess.DEVNULL, **quiet)
+    try:
+        status = folder / "data" / "postmaster.pid"
+        while not (status.exists() and "ready" in status.read_text()):
+            assert server.poll() is None, "PostgreSQL did not start"
+            time.sleep(0.05)
+        yield f"postgresql+psycopg://gridtone@/postgres?host={folder}"
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(20)
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def library(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Library]:
+    url = None
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgresql")
+        engine = create_engine(url)
+        with engine.begin() as connection:
+            connection.execute(text("drop schema public cascade"))
+            connection.execute(text("create schema public"))
+        engine.dispose()
+    with Library.open(LibrarySettings(database=url), tmp_path) as opened:
         yield opened
 
 
@@ -120,6 +163,22 @@ def test_fresh_is_young_little_played_and_made_for_todays_prompt(library: Librar
     assert library.counts(replace(FRESH, prompts={})) == {"day": Count(fresh=0, playable=4)}
     library.retire_oldest(FRESH)
     assert library.counts(FRESH) == {"day": Count(fresh=0, playable=4)}
+
+
+def test_the_migrations_make_the_tables_of_today(library: Library) -> None:
+    with library._database.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), Table.metadata) == []
+
+
+def test_retention_removes_and_history_is_forgotten(library: Library) -> None:
+    now = time.time()
+    old = add(library, b"old", created=now - 100 * SECONDS_A_DAY)
+    new = add(library, b"new")
+    for day, state in ((200, "day"), (150, "alert"), (1, "day")):
+        library.begin_state(state, "normal", {"en": ""}, now - day * SECONDS_A_DAY)
+    assert library.retain(FRESH) == [old.id]
+    assert library.tracks(None, 9) == [new]
+    assert [span.state for span in library.spans(0, now)] == ["alert", "day"]
 
 
 def test_cues_plays_failures_and_counters_survive_a_restart(tmp_path: Path) -> None:
@@ -432,13 +491,6 @@ def test_a_database_that_refuses_a_track_keeps_no_file(tmp_path: Path) -> None:
         with pytest.raises(LibraryError, match="could not write a track"):
             add(library, b"after")
         assert audio_files(tmp_path) == {f"{before.id}.flac", f"{before.id}.opus"}
-
-
-def test_the_migrations_make_the_tables_of_today(tmp_path: Path) -> None:
-    database = open_database(f"sqlite:///{tmp_path / 'new.db'}")
-    with database.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), Table.metadata) == []
-    database.dispose()
 
 
 def test_a_database_of_a_newer_version_is_refused_untouched(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Settings of the library."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -17,9 +19,7 @@ class LibrarySettings(BaseModel):
         description="Where the audio files lie: a folder, or a URL that fsspec can write to, such as `s3://bucket/gridtone`. Without one: `audio` in the "
         "data directory.",
     )
-    flac_bits: int = Field(
-        16, description="Bits a sample of the lossless files: 16 or 24. 24 takes about 1.7 times the room.", json_schema_extra={"enum": [16, 24]}
-    )
+    flac_bits: Literal[16, 24] = Field(16, description="Bits a sample of the lossless files. 24 takes about twice the room.")
     max_gib: float = Field(4.0, gt=0, description="Disk budget of the audio files in GiB. The oldest tracks that are no longer fresh go first.")
     max_age_days: float = Field(60.0, gt=0, description="Tracks older than this are removed.")
     max_plays: int = Field(50, ge=1, description="Tracks played more often than this are removed.")
