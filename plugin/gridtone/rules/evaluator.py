@@ -16,12 +16,12 @@ from itertools import count
 from gridtone.rules.condition import Compare, Truth, comparisons, either, judge, negate
 from gridtone.rules.gauges import GAUGES, Board, Gauge
 from gridtone.rules.model import Rules, State
-from gridtone.rules.points import Patterns, Points
+from gridtone.rules.points import Patterns
 from gridtone.rules.standing import NO_DATA, NO_STATE, Standing
 from gridtone.rules.views import describe
 from gridtone_adapters import Quality, Reading
 
-BAD, UNCERTAIN, GOOD = int(Quality.BAD), int(Quality.UNCERTAIN), int(Quality.GOOD)
+BAD, GOOD = int(Quality.BAD), int(Quality.GOOD)
 MAX_POINTS = 2_000_000
 AHEAD_SECONDS = 60.0
 """A reading whose source timestamp lies further ahead of the present than this is refused: its source's clock is wrong."""
@@ -69,7 +69,6 @@ class Evaluator:
 
     def __init__(self, rules: Rules, now: float) -> None:
         self.rules = rules
-        self.points = Points()
         self.counters = Counters()
         self.now = now
         self.active = NO_DATA
@@ -77,6 +76,7 @@ class Evaluator:
         self.since = now
         self.gauges: dict[str, Gauge] = {}
         self._board = Board()
+        self.points = self._board.points
         self._order = count()
         self._stale_at: list[tuple[float, int, Gauge, int]] = []
         """A heap with one entry for every point that counts in a gauge: when to look whether it is still fresh."""
@@ -91,7 +91,8 @@ class Evaluator:
         now = self.now = max(now, self.now)
         horizon = now + AHEAD_SECONDS
         points, counters = self.points, self.counters
-        index, times, values, qualities, listeners = points.index, points.times, points.values, points.qualities, points.listeners
+        index, times, seen, values, qualities = points.index, points.times, points.seen, points.values, points.qualities
+        low, high, listeners = points.low, points.high, points.listeners
         received = 0
         for name, value, time, unit, quality in readings:
             received += 1
@@ -112,18 +113,17 @@ class Evaluator:
             elif not time <= horizon:
                 counters.ahead += 1
             else:
+                if quality != GOOD:
+                    counters.uncertain += 1
+                    points.keep_good(point)
                 times[point] = time
+                seen[point] = time if time < now else now
                 values[point] = value
                 qualities[point] = quality
-                seen = time if time < now else now
-                if quality == GOOD:
-                    for update, slot, _ in listeners[point]:
-                        update(slot, value, seen)
-                else:
-                    counters.uncertain += 1
+                if not low[point] < value < high[point]:
                     for update, slot, gauge in listeners[point]:
-                        if gauge.signal.uncertain == "use":
-                            update(slot, value, seen)
+                        if quality == GOOD or gauge.signal.uncertain == "use":
+                            update(slot, value)
         counters.readings += received
         return self._settle(now)
 
@@ -200,31 +200,33 @@ class Evaluator:
     def _connect(self, point: int, connected: Collection[Gauge] = ()) -> None:
         """Let the gauges that speak of a point listen to it, but for those that do already, and tell them what the point holds."""
         points = self.points
-        quality, unit = points.qualities[point], points.units[point]
+        unit = points.units[point]
         for gauge in self._patterns.matching(points.names[point]):
             if gauge in connected:
                 continue
             slot = gauge.join(point)
             points.listeners[point] += ((gauge.update, slot, gauge),)
-            if quality == GOOD or (quality == UNCERTAIN and gauge.signal.uncertain == "use"):
-                gauge.update(slot, points.values[point], min(points.times[point], self.now))
+            value, seen = gauge.latest(slot)
+            if seen > -math.inf:
+                gauge.update(slot, value)
             if unit and gauge.signal.take in ("value", "max", "min", "mean", "sum"):
                 gauge.unit = gauge.unit or unit
                 self.counters.unit_mismatch += gauge.unit != unit
+        points.bound(point)
 
     def _settle(self, now: float) -> Standing | None:
         """Bring everything that readings or the passing of time touched up to date, and see which state wins."""
         self.now = now
         board, dirty = self._board, self._dirty
         for gauge, slot in board.returned:
-            deadline = gauge.seen[slot] + gauge.stale_after
+            deadline = gauge.latest(slot)[1] + gauge.stale_after
             if not gauge.fresh[slot] and deadline > now:
                 gauge.count(slot)
                 heapq.heappush(self._stale_at, (deadline, next(self._order), gauge, slot))
         board.returned.clear()
         while self._stale_at and self._stale_at[0][0] <= now:
             _, order, gauge, slot = self._stale_at[0]
-            deadline = gauge.seen[slot] + gauge.stale_after
+            deadline = gauge.latest(slot)[1] + gauge.stale_after
             if deadline > now:
                 heapq.heapreplace(self._stale_at, (deadline, order, gauge, slot))
             else:

@@ -9,23 +9,25 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from gridtone.rules.condition import OPERATORS, Compare, Truth
 from gridtone.rules.model import Signal, unit_of
+from gridtone.rules.points import Points
 
 RATE_SAMPLES = 240
 """Samples that a rate keeps of its window: readings closer together than this share of it replace each other."""
+UNSETTLED = (math.nan, math.nan)
 
 
 @dataclass(slots=True)
 class Board:
-    """What gauges tell the evaluator between two settlements."""
+    """What gauges share with each other and the evaluator."""
 
+    points: Points = field(default_factory=Points)
     touched: list[Gauge] = field(default_factory=list)
-    """Gauges whose comparisons may have changed. A gauge may stand here twice."""
+    """Gauges whose comparisons may have changed since the last settlement. A gauge may stand here twice."""
     returned: list[tuple[Gauge, int]] = field(default_factory=list)
-    """Points that were stale and have a new reading."""
+    """Slots of points that did not count and have a new reading."""
 
 
 class Gauge:
@@ -37,30 +39,34 @@ class Gauge:
         self.unit = unit_of(signal)
         self.stale_after = signal.stale_after
         self.board = board
-        self.points: list[int] = []
+        self.members: list[int] = []
         """Slot to index of the point."""
-        self.values: list[float] = []
-        self.seen: list[float] = []
-        """When each value was measured: the source timestamp, or its arrival if the source's clock runs ahead."""
         self.fresh = bytearray()
         self.fresh_count = 0
         self.comparisons: list[Compare] = []
-        self.low = self.high = math.nan
+        self.low, self.high = UNSETTLED
         """No comparison changes while low < value < high."""
         self.last: float | None = None
         """The value just before the latest point went stale."""
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Between which values of a point this gauge need not hear of it."""
+        return UNSETTLED
+
     def join(self, point: int) -> int:
         """A new point belongs to this signal: return its slot. It counts once it has a fresh reading."""
-        self.points.append(point)
-        self.values.append(math.nan)
-        self.seen.append(-math.inf)
+        self.members.append(point)
         self.fresh.append(0)
         self.touch()
-        return len(self.points) - 1
+        return len(self.members) - 1
 
-    def update(self, slot: int, value: float, seen: float) -> None:
-        """A good reading of one point: the hot path."""
+    def latest(self, slot: int) -> tuple[float, float]:
+        """Value of the newest reading at `slot` that may count, and when it was measured."""
+        return self.board.points.latest(self.members[slot], self.signal.uncertain == "use")
+
+    def update(self, slot: int, value: float) -> None:
+        """A reading of one point: the hot path."""
         raise NotImplementedError
 
     def count(self, slot: int) -> None:
@@ -77,7 +83,7 @@ class Gauge:
         self.touch()
 
     def touch(self) -> None:
-        self.low = self.high = math.nan
+        self.low, self.high = UNSETTLED
         self.board.touched.append(self)
 
     def current(self) -> float | None:
@@ -86,20 +92,20 @@ class Gauge:
 
     def decisive(self) -> int:
         """The slot of the point that makes the value, or -1 where no single one does."""
-        return 0 if len(self.points) == 1 else -1
+        return 0 if len(self.members) == 1 else -1
 
     def known(self) -> float | None:
         """The value, or None if it is missing or stale."""
-        if not self.points:
+        if not self.members:
             return self.signal.absent
-        stale = len(self.points) - self.fresh_count
-        return None if 100 * stale > self.signal.stale_pct * len(self.points) else self.current()
+        stale = len(self.members) - self.fresh_count
+        return None if 100 * stale > self.signal.stale_pct * len(self.members) else self.current()
 
     def settle(self) -> dict[Compare, Truth]:
         """How every comparison with this signal stands now."""
         value = self.known()
         if value is None:
-            self.low = self.high = math.nan
+            self.low, self.high = UNSETTLED
             return dict.fromkeys(self.comparisons)
         limits = {comparison.limit for comparison in self.comparisons}
         self.low = max((limit for limit in limits if limit <= value), default=-math.inf)
@@ -108,24 +114,37 @@ class Gauge:
 
 
 class Value(Gauge):
-    """One point."""
+    """One point. Its bounds stand with the point, so that it seldom hears of a reading."""
 
-    def update(self, slot: int, value: float, seen: float) -> None:
-        before = self.values[slot]
-        self.values[slot] = value
-        self.seen[slot] = seen
-        if self.low < value < self.high:
-            return
+    settled: float | None = None
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        return self.low, self.high
+
+    def update(self, slot: int, value: float) -> None:
         if not self.fresh[slot]:
             self.board.returned.append((self, slot))
-        elif value != before:
+        elif value != self.settled:
             self.board.touched.append(self)
 
+    def touch(self) -> None:
+        super().touch()
+        for point in self.members:
+            self.board.points.bound(point)
+
+    def settle(self) -> dict[Compare, Truth]:
+        truths = super().settle()
+        self.settled = self.known()
+        for point in self.members:
+            self.board.points.bound(point)
+        return truths
+
     def current(self) -> float | None:
-        return self.values[0] if self.fresh_count else None
+        return self.latest(0)[0] if self.fresh_count else None
 
 
-class _Tree(Gauge):
+class Tree(Gauge):
     """Points are the leaves of a binary tree in an array whose inner nodes combine their two children; the root is the value. Nothing drifts."""
 
     empty: float
@@ -153,14 +172,14 @@ class _Tree(Gauge):
         return value
 
     def count(self, slot: int) -> None:
-        self._put(slot, self.leaf(self.values[slot]))
+        self.put(slot, self.leaf(self.latest(slot)[0]))
         super().count(slot)
 
     def discount(self, slot: int) -> None:
         super().discount(slot)
-        self._put(slot, self.empty)
+        self.put(slot, self.empty)
 
-    def _put(self, slot: int, leaf: float) -> None:
+    def put(self, slot: int, leaf: float) -> None:
         node = slot + self.leaves
         self.tree[node] = leaf
         while node > 1:
@@ -168,7 +187,7 @@ class _Tree(Gauge):
             self.tree[node] = self.combine(self.tree[2 * node], self.tree[2 * node + 1])
 
 
-class Max(_Tree):
+class Max(Tree):
     """The highest of the points."""
 
     empty = -math.inf
@@ -180,9 +199,7 @@ class Max(_Tree):
     def leaf(self, value: float) -> float:
         return self.sign * value
 
-    def update(self, slot: int, value: float, seen: float) -> None:
-        self.values[slot] = value
-        self.seen[slot] = seen
+    def update(self, slot: int, value: float) -> None:
         if not self.fresh[slot]:
             self.board.returned.append((self, slot))
             return
@@ -208,7 +225,7 @@ class Max(_Tree):
 
     def decisive(self) -> int:
         if not self.fresh_count:
-            return -1
+            return super().decisive()
         node = 1
         while node < self.leaves:
             node = 2 * node if self.tree[2 * node] == self.tree[1] else 2 * node + 1
@@ -221,7 +238,7 @@ class Min(Max):
     sign = -1.0
 
 
-class Sum(_Tree):
+class Sum(Tree):
     """The total of the points."""
 
     empty = 0.0
@@ -229,13 +246,11 @@ class Sum(_Tree):
     def combine(self, left: float, right: float) -> float:
         return left + right
 
-    def update(self, slot: int, value: float, seen: float) -> None:
-        self.values[slot] = value
-        self.seen[slot] = seen
+    def update(self, slot: int, value: float) -> None:
         if not self.fresh[slot]:
             self.board.returned.append((self, slot))
             return
-        self._put(slot, value)
+        self.put(slot, value)
         total = self.current()
         if total is None or not self.low < total < self.high:
             self.board.touched.append(self)
@@ -266,18 +281,16 @@ class Count(Gauge):
         self.met.append(0)
         return super().join(point)
 
-    def update(self, slot: int, value: float, seen: float) -> None:
-        self.values[slot] = value
-        self.seen[slot] = seen
+    def update(self, slot: int, value: float) -> None:
         if not self.fresh[slot]:
             self.board.returned.append((self, slot))
         elif self.compare(value, self.limit) != self.met[slot]:
             self.met[slot] ^= 1
             self.met_count += 1 if self.met[slot] else -1
-            self.touch()
+            self.board.touched.append(self)
 
     def count(self, slot: int) -> None:
-        self.met[slot] = self.compare(self.values[slot], self.limit)
+        self.met[slot] = self.compare(self.latest(slot)[0], self.limit)
         self.met_count += self.met[slot]
         super().count(slot)
 
@@ -291,7 +304,7 @@ class Count(Gauge):
 
     def decisive(self) -> int:
         """Where one point alone meets the condition, that one."""
-        return self.met.index(1) if self.met_count == 1 else -1
+        return self.met.index(1) if self.met_count == 1 else super().decisive()
 
 
 class Share(Count):
@@ -313,9 +326,8 @@ class Rate(Gauge):
         self.window = signal.over
         self.samples: deque[tuple[float, float]] = deque()
 
-    def update(self, slot: int, value: float, seen: float) -> None:
-        self.values[slot] = value
-        self.seen[slot] = seen
+    def update(self, slot: int, value: float) -> None:
+        seen = self.latest(slot)[1]
         samples = self.samples
         if samples and (samples[-1][0] >= seen or (len(samples) > 1 and seen - samples[-2][0] < self.window / RATE_SAMPLES)):
             samples.pop()
@@ -341,8 +353,4 @@ def slope(samples: list[tuple[float, float]]) -> float:
     return math.fsum((time - mean_time) * (value - mean_value) for time, value in samples) / spread
 
 
-class _MakesGauge(Protocol):
-    def __call__(self, name: str, signal: Signal, board: Board) -> Gauge: ...
-
-
-GAUGES: dict[str, _MakesGauge] = {"value": Value, "max": Max, "min": Min, "mean": Mean, "sum": Sum, "count": Count, "share": Share, "rate": Rate}
+GAUGES: dict[str, type[Gauge]] = {"value": Value, "max": Max, "min": Min, "mean": Mean, "sum": Sum, "count": Count, "share": Share, "rate": Rate}

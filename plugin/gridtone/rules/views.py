@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -49,9 +50,10 @@ def describe(evaluator: Evaluator, now: float) -> Standing:
 def view(gauge: Gauge, evaluator: Evaluator, now: float) -> SignalView:
     """A signal as of `now`."""
     value, slot = gauge.known(), gauge.decisive()
-    age = max(0.0, now - max(gauge.seen)) if any(gauge.seen) and max(gauge.seen) > float("-inf") else None
+    newest = max((gauge.latest(slot)[1] for slot in range(len(gauge.members))), default=-math.inf)
+    age = max(0.0, now - newest) if newest > -math.inf else None
     shown = value if value is not None else gauge.last
-    return SignalView(gauge.name, shown, gauge.unit, age, value is None, evaluator.points.names[gauge.points[slot]] if slot >= 0 else "")
+    return SignalView(gauge.name, shown, gauge.unit, age, value is None, evaluator.points.names[gauge.members[slot]] if slot >= 0 else "")
 
 
 def _speaking(evaluator: Evaluator) -> Live | None:
@@ -110,7 +112,7 @@ def _sentence(evaluator: Evaluator, decisive: list[Compare], language: str) -> s
                     limits.append(phrase.format(_amount(comparison.limit, gauge.unit)))
         near = [comparison.limit for comparison in decisive if comparison.signal == signal]
         amount = ("unknown" if language == "en" else "未知") if value is None else _amount(value, gauge.unit, near)
-        which = _label(evaluator.points.names[gauge.points[slot]]) if slot >= 0 and "*" in "".join(gauge.signal.of) else ""
+        which = _label(evaluator.points.names[gauge.members[slot]]) if slot >= 0 and "*" in "".join(gauge.signal.of) else ""
         if language == "en":
             clauses.append(f"{title} is {amount}{f' ({which})' if which else ''}{', ' if limits else ''}{' and '.join(limits)}")
         else:
@@ -120,7 +122,7 @@ def _sentence(evaluator: Evaluator, decisive: list[Compare], language: str) -> s
 
 def _missing(evaluator: Evaluator, gauge: Gauge, now: float, language: str) -> str:
     english, title = language == "en", _in(title_of(gauge.name, gauge.signal), language)
-    total = len(gauge.points)
+    total = len(gauge.members)
     age = view(gauge, evaluator, now).age_seconds
     limit = _seconds(gauge.stale_after)
     if age is None:
