@@ -39,7 +39,7 @@ ADVICE = {
     "Not authorized": "check `username` and `password`, and whether the broker lets this user in",
     "Unsupported protocol version": "set `protocol` to the version that the broker speaks",
     "Client identifier not valid": "set `client_id` to one that the broker accepts",
-    "Session taken over": "another client uses the same `client_id`; give each its own",
+    "Session taken over": "another client uses the same `client_id`: give each its own",
 }
 
 log = logging.getLogger(__name__)
@@ -199,6 +199,8 @@ class MqttAdapter:
         else:
             client.connect(*config.address(), config.keepalive_seconds)
         connection: Any = client.socket()
+        if connection is None:
+            return  # lost while our greeting was written; reported
         pending = getattr(connection, "pending", lambda: 0)  # what TLS has decrypted already, which select cannot see
         with selectors.DefaultSelector() as selector:
             selector.register(connection, selectors.EVENT_READ)
@@ -265,7 +267,8 @@ class MqttAdapter:
 
     def _on_disconnect(self, _client: paho.Client, _userdata: object, _flags: object, reason: ReasonCode, _properties: object) -> None:
         if self._accepted_at is not None:
-            self._report(f"{self._where} ended the connection ({reason}): {ADVICE.get(str(reason), 'connecting again')}")
+            advice = ADVICE.get(str(reason), "connecting again; if it repeats, another client may use our `client_id`")
+            self._report(f"{self._where} ended the connection ({reason}): {advice}")
         elif not self._refused:
             ending = ssl.SSLError(self._last_words) if "SSL" in self._last_words else ConnectionResetError()
             self._report(explain(ending, self._where, self._config.tls is not None))

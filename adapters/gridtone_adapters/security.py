@@ -1,6 +1,7 @@
 """Secrets and TLS, as every adapter's configuration spells them. No secret is ever written in a configuration file or a log."""
 
 import os
+import re
 import ssl
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,7 @@ class Tls(BaseModel):
         try:
             context = ssl.create_default_context(cafile=self.ca_file)
         except ssl.SSLError as error:
-            raise SetupError(f"{self.ca_file} holds no usable certificate ({error.reason or error}): `ca_file` must be PEM") from None
+            raise SetupError(f"{self.ca_file} holds no usable certificate ({_reason(error)}): `ca_file` must be PEM") from None
         if self.cert_file and self.key_file:
             password = self.key_password.read() if self.key_password else ""  # an empty one fails; None would ask at the terminal
             try:
@@ -106,20 +107,28 @@ def explain(error: BaseException, where: str, tls: bool) -> str:
             )
             return f"the certificate of {where} was refused: {error.verify_message}; {advice}"
         case ssl.SSLError() if "CERTIFICATE_REQUIRED" in str(error) or "HANDSHAKE_FAILURE" in str(error):
-            return f"{where} wants a certificate from us ({error.reason or error}): set `tls.cert_file` and `tls.key_file`"
+            return f"{where} wants a certificate from us ({_reason(error)}): set `tls.cert_file` and `tls.key_file`"
         case ssl.SSLError() if "UNKNOWN_CA" in str(error) or "BAD_CERTIFICATE" in str(error) or "CERTIFICATE_EXPIRED" in str(error):
-            return f"{where} refused our certificate ({error.reason or error}): have `tls.cert_file` signed by an authority that it trusts, and check its dates"
+            return f"{where} refused our certificate ({_reason(error)}): have `tls.cert_file` signed by an authority that it trusts, and check its dates"
         case ssl.SSLError():
-            return f"no TLS with {where} ({error.reason or error}): is this the TLS port?"
+            return f"no TLS with {where} ({_reason(error)}): is this the TLS port?"
         case TimeoutError():
-            return f"no answer from {where}: check host, port, cable and firewall"
+            return f"no answer from {where}: check host, port, cable and firewall" + (", and that this is the TLS port" if tls else "")
         case ConnectionRefusedError():
             return f"nothing listens at {where}: is the server running, is the port right?"
         case ConnectionResetError() | BrokenPipeError() | EOFError():
-            return f"{where} closed the connection" + ("" if tls else ": does this port want TLS?")
+            return f"{where} closed the connection: " + (
+                "is this the TLS port, and does it want a certificate from us (`tls.cert_file`)?" if tls else "does this port want TLS?"
+            )
         case OSError() if type(error).__name__ == "gaierror":
             return f"the host name of {where} cannot be resolved: check its spelling and this machine's DNS"
         case OSError():
             return f"cannot reach {where}: {error.strerror or error}"
         case _:
             return f"unexpected trouble with {where}: {type(error).__name__}: {error}"
+
+
+def _reason(error: ssl.SSLError) -> str:
+    """OpenSSL's word for it, such as TLSV1_ALERT_UNKNOWN_CA."""
+    found = re.search(r"\[SSL: (\w+)\]", str(error))
+    return found[1] if found else str(error)

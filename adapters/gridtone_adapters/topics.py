@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass
 
-CAPTURE = re.compile(r"\{([A-Za-z_]\w*)\}")
-REST = re.compile(r"\{([A-Za-z_]\w*)\.\.\.\}")
+CAPTURE = re.compile(r"\{([^\W\d]\w*)\}")
+REST = re.compile(r"\{([^\W\d]\w*)\.\.\.\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def parse_topic(pattern: str) -> TopicPattern:
     try:
         return TopicPattern("/".join(filters), re.compile(("".join(regexes).removeprefix("/") if pattern != "#" else ".*"), re.DOTALL))
     except re.error as error:
-        raise ValueError(f"{pattern!r} names a capture twice ({error.msg})") from None
+        raise ValueError(f"cannot read {pattern!r}: {error.msg}") from None
 
 
 def check_point(template: str, names: tuple[str, ...]) -> None:
