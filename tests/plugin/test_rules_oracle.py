@@ -1,0 +1,170 @@
+"""The incremental evaluator against a slow and obvious one, on random rules and random telemetry."""
+
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from slow_rules import SlowRules
+
+from gridtone.rules import Evaluator, Rules
+from gridtone_adapters import Quality, Reading
+
+POINTS = ["line/1/loading", "line/2/loading", "line/3/loading", "grid/load", "bus/1/on", "bus/2/on"]
+LIMITS = [0, 1, 2, 2.5, 4]
+PATTERNS = ["line/*/loading", "**", "line/**", "*/*/on", "grid/load", ["line/1/loading", "grid/*", "line/*/loading"]]
+DURATIONS = [0, 1, 2.5, 7]
+
+
+@st.composite
+def signals(draw: st.DrawFn) -> dict[str, Any]:
+    take = draw(st.sampled_from(["value", "value", "max", "min", "mean", "sum", "count", "share", "rate"]))
+    signal: dict[str, Any] = {"take": take, "stale_after": draw(st.sampled_from([1, 3, 10, 1000]))}
+    signal["of"] = draw(st.sampled_from(POINTS if take in ("value", "rate") else [*PATTERNS, "line/1/loading"]))
+    if take in ("count", "share"):
+        signal["where"] = f"{draw(st.sampled_from(['>', '>=', '<', '<=', '==', '!=']))} {draw(st.sampled_from(LIMITS))}"
+    if take == "rate":
+        signal |= {"over": draw(st.sampled_from([4, 16])), "per": draw(st.sampled_from([1, 60]))}
+    if draw(st.booleans()):
+        signal["stale_pct"] = draw(st.sampled_from([0, 25, 50, 99, 100]))
+    if draw(st.integers(0, 3)) == 0:
+        signal["absent"] = draw(st.sampled_from(LIMITS))
+    signal["uncertain"] = draw(st.sampled_from(["use", "use", "ignore"]))
+    return signal
+
+
+def conditions(names: list[str], rates: list[str]) -> st.SearchStrategy[Any]:
+    def compare(name: str, operator: str, limit: float) -> str:
+        # The two compute a slope in different ways: keep its limits away from the values that halves and quarters of seconds give.
+        return f"{name} {operator} {limit + 0.0123 if name in rates else limit}"
+
+    leaf = st.builds(compare, st.sampled_from(names), st.sampled_from([">", ">=", "<", "<=", "==", "!="]), st.sampled_from(LIMITS))
+    pair = st.builds(lambda left, word, right: f"{left} {word} not ({right})", leaf, st.sampled_from(["and", "or"]), leaf)
+    return st.recursive(
+        leaf | pair,
+        lambda inner: st.one_of(
+            st.builds(lambda parts: {"all": parts}, st.lists(inner, min_size=1, max_size=3)),
+            st.builds(lambda parts: {"any": parts}, st.lists(inner, min_size=1, max_size=3)),
+            st.builds(lambda part: {"not": part}, inner),
+        ),
+        max_leaves=4,
+    )
+
+
+@st.composite
+def rules(draw: st.DrawFn) -> Rules:
+    names = [f"s{number}" for number in range(draw(st.integers(1, 4)))]
+    defined = {name: draw(signals()) for name in names}
+    condition = conditions(names, [name for name in names if defined[name]["take"] == "rate"])
+    states: dict[str, Any] = {}
+    for number in range(draw(st.integers(1, 4))):
+        state = states[f"state{number}"] = {"when": draw(condition), "silent": True, "priority": draw(st.integers(0, 2))}
+        state |= {key: draw(st.sampled_from(DURATIONS)) for key in ("for", "hold")}
+        state["on_stale"] = draw(st.sampled_from(["silent", "silent", "false", "true", "keep"]))
+        if draw(st.booleans()):
+            state["clear"] = draw(condition)
+    document: dict[str, Any] = {"gridtone": 1, "signals": defined, "states": states}
+    if draw(st.booleans()):
+        states["rest"] = {"silent": True}
+        document["fallback"] = "rest"
+    return Rules.model_validate(document)
+
+
+@st.composite
+def moments(draw: st.DrawFn) -> tuple[float, list[Reading]]:
+    """Seconds until the next moment, and readings whose times are relative to it."""
+    reading = st.builds(
+        Reading,
+        st.sampled_from(POINTS),
+        st.sampled_from([0.0, 0.25, 1.0, 2.0, 2.5, 3.0, 4.0, 5.0]),
+        st.sampled_from([0.0, 0.0, 0.0, 0.0, -0.5, -2.0, -5.0, 1.0, 61.0]),
+        st.just(""),
+        st.sampled_from([Quality.GOOD] * 6 + [Quality.UNCERTAIN, Quality.BAD]),
+    )
+    return draw(st.sampled_from([0, 0.25, 1, 1, 2, 3.5, 11])), draw(st.lists(reading, max_size=6))
+
+
+def arriving(readings: list[Reading], now: float) -> list[Reading]:
+    return [reading._replace(time=now + reading.time) for reading in readings]
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(rules(), st.lists(moments(), min_size=1, max_size=25))
+def test_the_incremental_evaluator_agrees_with_the_slow_one(written: Rules, story: list[tuple[float, list[Reading]]]) -> None:
+    now = 1000.0
+    fast, slow = Evaluator(written, now), SlowRules(written, now)
+    assert (fast.active, fast.since) == (slow.active, slow.since)
+    for pause, readings in story:
+        until = now + pause
+        while (due := fast.deadline()) is not None and due < until:
+            now = due
+            changed = fast.tick(now)
+            slow.tick(now)
+            assert (fast.active, fast.since) == (slow.active, slow.since)
+            assert (changed is not None) == (fast.since == now and changed is not None and changed.state == fast.active)
+        now = until
+        before = fast.active
+        changed = fast.ingest(arriving(readings, now), now)
+        slow.ingest(arriving(readings, now), now)
+        assert (fast.active, fast.since) == (slow.active, slow.since)
+        assert (changed is not None) == (fast.active != before)
+        for name, signal in written.signals.items():
+            expected, found = slow.value(signal), fast.gauges[name].known()
+            assert found == expected or (signal.take == "rate" and abs(found - expected) < 1e-6), name
+        standing = fast.standing(now)
+        assert (standing.state, standing.since) == (slow.active, slow.since)
+        assert standing.reason["en"]
+        assert standing.reason["zh"]
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(rules(), st.lists(moments(), min_size=1, max_size=15))
+def test_without_ticks_nothing_is_due_before_the_deadline(written: Rules, story: list[tuple[float, list[Reading]]]) -> None:
+    """Between two readings the slow evaluator, asked every eighth of a second, never changes before the fast one says that it is due."""
+    now = 1000.0
+    fast, slow = Evaluator(written, now), SlowRules(written, now)
+    for _, readings in story:
+        now += 4
+        fast.ingest(arriving(readings, now), now)
+        slow.ingest(arriving(readings, now), now)
+        due = fast.deadline()
+        for step in range(1, 32):
+            moment = now + step / 8
+            if due is not None and moment >= due:
+                break
+            slow.tick(moment)
+            assert slow.active == fast.active
+        slow.now = now
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(rules(), rules(), st.lists(moments(), min_size=1, max_size=10), st.lists(moments(), max_size=10))
+def test_swapping_to_the_same_signals_and_other_states_agrees_with_having_had_them(
+    first: Rules, second: Rules, before: list[tuple[float, list[Reading]]], after: list[tuple[float, list[Reading]]]
+) -> None:
+    """After a swap every signal has the value it would have had if the new rules had been there from the start; rates excepted, which begin anew."""
+    now = 1000.0
+    swapped, slow = Evaluator(first, now), SlowRules(second, now)
+    for number, (pause, readings) in enumerate([*before, *after]):
+        now += pause
+        swapped.ingest(arriving(readings, now), now)
+        slow.ingest(arriving(readings, now), now)
+        if number == len(before) - 1:
+            swapped.swap(second, now)
+        if number >= len(before) - 1:
+            for name, signal in second.signals.items():
+                if signal.take != "rate":
+                    assert swapped.gauges[name].known() == slow.value(signal), name
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(rules(), st.lists(moments(), min_size=1, max_size=15))
+def test_the_same_readings_at_the_same_times_give_the_same_standings(written: Rules, story: list[tuple[float, list[Reading]]]) -> None:
+    def run() -> list[object]:
+        now, evaluator, seen = 1000.0, Evaluator(written, 1000.0), []
+        for pause, readings in story:
+            now += pause
+            evaluator.ingest(arriving(readings, now), now)
+            seen.append(evaluator.standing(now))
+        return seen
+
+    assert run() == run()
