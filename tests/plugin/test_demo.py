@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
@@ -44,7 +44,11 @@ def grid(cache: Path) -> Grid:
 
 
 def simulation(grid: Grid, options: DemoOptions = QUIET, start: datetime = WINDY_MORNING) -> GridSimulation:
-    return GridSimulation(grid, options, grid.step_at(start))
+    return GridSimulation(grid, replace(options, start=start))
+
+
+def moment(row: int) -> datetime:
+    return datetime(2016, 1, 1) + timedelta(minutes=15 * row)
 
 
 def values(points: list[PointValue]) -> dict[str, float]:
@@ -85,8 +89,9 @@ def test_an_undisturbed_day_is_secure_and_its_load_follows_the_profiles(grid: Gr
     assert max(matching(step, "/loading_pct").max() for step in steps) < 85
     assert all(1.0 < voltage < 1.1 for step in steps for voltage in matching(step, "/vm_pu"))
     night, morning = steps[0]["grid/load_pct"], steps[16]["grid/load_pct"]
-    assert morning > night + 20
+    assert morning > night + 20, "the mean of the last hour"
     assert max(step["grid/load_rate_pct_per_h"] for step in steps[4:16]) > 10
+    assert steps[20]["grid/load_pct"] == pytest.approx(sum(step["grid/load_mw"] for step in steps[17:21]) / 4 / grid.load_mw.sum(axis=1).max() * 100, abs=0.01)
     assert steps[5]["grid/load_mw"] == pytest.approx(grid.load_mw[grid.step_at(WINDY_MORNING) + 5].sum(), abs=0.01)
 
 
@@ -132,7 +137,7 @@ def test_a_storm_leaves_dead_buses_and_lost_load_that_come_back_in_stages(grid: 
 def test_protection_trips_a_line_that_stays_far_overloaded(grid: Grid):
     export = grid.infeed_mw.sum(axis=1) - grid.load_mw.sum(axis=1)
     stormy = int(np.argmax(np.convolve(export, np.ones(8) / 8, mode="valid")))
-    run = GridSimulation(grid, replace(QUIET, first_event_minutes=0.0), stormy)
+    run = simulation(grid, replace(QUIET, first_event_minutes=0.0), moment(stormy))
     steps = [values(run.step()) for _ in range(8)]
     out = [(matching(step, "/in_service") == 0).sum() for step in steps]
 
@@ -141,7 +146,7 @@ def test_protection_trips_a_line_that_stays_far_overloaded(grid: Grid):
 
 
 def test_a_voltage_collapse_is_a_blackout_not_a_crash(grid: Grid):
-    run = GridSimulation(replace(grid, load_mw=grid.load_mw * 400), QUIET, grid.step_at(WINDY_MORNING))
+    run = simulation(replace(grid, load_mw=grid.load_mw * 400))
     steps = [values(run.step()) for _ in range(40)]
 
     assert np.all(matching(steps[0], "/energized") == 0) and np.all(matching(steps[0], "/loading_pct") == 0)
@@ -166,7 +171,7 @@ def test_the_year_begins_where_it_is_told_to_and_the_wind_blows_for_the_first_ev
     for month in range(1, 13):
         start = grid.windy_step(datetime(2026, month, 15, 18, 0), 23)
         assert start % 96 == 72, "the time of day is the listener's"
-        run = GridSimulation(grid, QUIET, start + 23)
+        run = simulation(grid, start=moment(start + 23))
         assert 50 < matching(values(run.step()), "/loading_pct").max() < 80, month
 
 
@@ -239,7 +244,7 @@ def test_the_gateway_reports_by_exception_and_scans(broker: RunningBroker, monke
 
         until(lambda: len(listener.messages) == 8)
         late = Listener(broker)
-        until(lambda: len(late.messages) == 3)
+        until(lambda: len(late.payloads()) == 3)
         assert all(message.retain for message in late.messages)
         late.close()
     finally:

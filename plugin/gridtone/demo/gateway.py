@@ -103,9 +103,7 @@ def simulate(host: str, port: int, options: DemoOptions, stop: threading.Event) 
     try:
         grid = load_grid()
         log.info("Grid data: %s", SOURCE)
-        first_event_steps = round((options.first_event_minutes or 0) / 15)
-        row = grid.step_at(options.start) if options.start else grid.windy_step(datetime.now(), first_event_steps)
-        simulation = GridSimulation(grid, options, row)
+        simulation = GridSimulation(grid, options)
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGUSR1, lambda *_: simulation.force("circuit"))
             signal.signal(signal.SIGUSR2, lambda *_: simulation.force("storm"))

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from gridtone.demo.options import STEP_MINUTES, DemoError
+from gridtone.demo.options import STEP_MINUTES, STEPS_A_DAY, DemoError
 
 log = logging.getLogger("gridtone.demo")
 
@@ -58,18 +58,14 @@ class Grid:
         """The time of day of `moment` on the day nearest to it whose wind makes a circuit trip `event_in_steps` later an overload, but nothing before it."""
         export_mw = self.infeed_mw.sum(axis=1) - self.load_mw.sum(axis=1)
         export = export_mw / export_mw.max()
+
+        def misfit(start: int) -> float:
+            story = export.take(range(start, start + event_in_steps + 16), mode="wrap")
+            return max(0.0, 0.69 - float(story[event_in_steps : event_in_steps + 8].min()), float(story.max()) - 0.84)
+
         today = self.step_at(moment)
-        steps_a_day = int(24 * 60 / STEP_MINUTES)
-        best, best_distance = today, float("inf")
-        for days in sorted(range(-183, 183), key=abs):
-            start = (today + days * steps_a_day) % self.steps
-            story = np.take(export, range(start, start + event_in_steps + 40), mode="wrap")
-            distance = max(0.0, 0.70 - story[event_in_steps : event_in_steps + 12].min(), story.max() - 0.82)
-            if distance < best_distance:
-                best, best_distance = start, distance
-            if distance == 0:
-                break
-        return best
+        nearest_first = ((today + days * STEPS_A_DAY) % self.steps for days in sorted(range(-183, 183), key=abs))
+        return min(nearest_first, key=misfit)
 
     def corridors(self) -> list[Corridor]:
         """Every pair of stations with the lines between them. Needs a solved network, whose fused buses are the stations."""

@@ -6,6 +6,7 @@ from datetime import datetime
 TOPIC_PREFIX = "gridtone/demo"
 STEP_MINUTES = 15.0
 """Between two rows of SimBench's profiles."""
+STEPS_A_DAY = int(24 * 60 / STEP_MINUTES)
 
 
 class DemoError(Exception):

@@ -2,28 +2,32 @@
 
 import logging
 import re
-from datetime import timedelta
+from collections import deque
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from gridtone.demo.disturbances import KINDS, LIKELIHOOD, Branch, Kind, choose_trips
 from gridtone.demo.grid import YEAR_START, Corridor, Grid
-from gridtone.demo.options import STEP_MINUTES, DemoOptions
+from gridtone.demo.options import STEP_MINUTES, STEPS_A_DAY, DemoOptions
 
 log = logging.getLogger("gridtone.demo")
 
-STEPS_A_DAY = int(24 * 60 / STEP_MINUTES)
-RATE_STEPS = 8
-"""The load's rate of change is taken over two hours."""
+HOUR_STEPS = int(60 / STEP_MINUTES)
+RATE_HOURS = 2
+"""The load's rate of change is taken over so long."""
 
 PROTECTION_PCT, PROTECTION_STEPS = 130.0, 4
 """Protection trips a branch that was loaded beyond this for so many steps."""
-OPERATOR_STEPS = 6
-"""So long an overload lasts before the operator curtails infeed."""
-CURTAILED_SHARE, RELEASED_SHARE = 0.05, 0.03
-"""Of the infeed, per step: curtailed while a branch is overloaded, released again while none is loaded beyond `RELEASE_PCT`."""
+OPERATOR_STEPS = 8
+"""So long an overload lasts before the operator begins to curtail infeed."""
+CURTAIL_TO_PCT = 92.0
+CURTAILED_SHARE = 0.05
+"""Of the infeed, per step, until no branch is loaded beyond `CURTAIL_TO_PCT`."""
 RELEASE_PCT = 85.0
+RELEASED_SHARE = 0.03
+"""Of the infeed, per step, when nothing is out any more and no branch is loaded beyond `RELEASE_PCT`."""
 REPAIR_STEPS = (20, 28)
 """From the last trip until the operator begins to switch back: drawn between these."""
 SWITCHING_STEPS = 3
@@ -45,12 +49,13 @@ class PointValue(NamedTuple):
 class GridSimulation:
     """Moves the grid by one 15-minute step a call. The same grid, options and calls give the same values."""
 
-    def __init__(self, grid: Grid, options: DemoOptions, row: int) -> None:
+    def __init__(self, grid: Grid, options: DemoOptions) -> None:
         self._grid, self._net = grid, grid.net
-        self._row, self._count = row, 0
         self._rng = np.random.default_rng(options.seed)
         self._events_per_day = options.events_per_day
         self._first_event = None if options.first_event_minutes is None else round(options.first_event_minutes / STEP_MINUTES)
+        self._row = row = grid.step_at(options.start) if options.start else grid.windy_step(datetime.now(), self._first_event or 0)
+        self._count = 0
         self._calm_until = (self._first_event or 0) + 1
         self._forced: Kind | None = None
 
@@ -62,10 +67,10 @@ class GridSimulation:
         self._restoring = self._blackout = False
         self._load_share, self._infeed_share = np.ones(len(self._net.load)), np.ones(len(self._net.sgen))
         self._feed_in = 1.0
+        self._overloaded_for = 0
 
-        peak_mw = float(grid.load_mw.sum(axis=1).max())
-        self._demand_pct = 100 * grid.load_mw.sum(axis=1) / peak_mw
-        self._peak_mw = peak_mw
+        self._demand_mw = grid.load_mw.sum(axis=1)
+        self._last_hour_mw = deque(self._demand_mw.take(range(row - HOUR_STEPS, row), mode="wrap").tolist(), maxlen=HOUR_STEPS)
         self._measured = (self._net.bus.vn_kv == 110) & (self._net.bus.type != "auxiliary")
         self._bus_of_load, self._bus_of_infeed = self._net.load.bus.to_numpy(), self._net.sgen.bus.to_numpy()
         self._names: dict[str, list[str]] = {table: [f"{table}/{slug(name)}" for name in self._net[table].name] for table in ("line", "trafo")} | {
@@ -136,14 +141,12 @@ class GridSimulation:
         """Curtail while something is overloaded; switch back and pick up load once the fault is repaired."""
         worst_pct = max(loading.max() for loading in self._loading.values())
         self._overloaded_for = self._overloaded_for + 1 if worst_pct > 100 else 0
-        if self._overloaded_for > OPERATOR_STEPS:
+        if self._overloaded_for > OPERATOR_STEPS or (self._feed_in < 1 and worst_pct > CURTAIL_TO_PCT):
             self._feed_in = max(0.0, self._feed_in - CURTAILED_SHARE)
         if self._repaired is not None and self._count >= self._repaired and not self._due:
             self._restore()
         if not self._out and worst_pct < RELEASE_PCT:
             self._feed_in = min(1.0, self._feed_in + RELEASED_SHARE)
-
-    _overloaded_for = 0
 
     def _restore(self) -> None:
         if not self._restoring:
@@ -199,13 +202,15 @@ class GridSimulation:
         net = self._net
         load_mw = float(net.load.p_mw[self._load_share > 0].sum())
         lost_mw = float((self._grid.load_mw[self._row] * (1 - self._load_share)).sum())
-        rate = (self._demand_pct[self._row] - self._demand_pct[self._row - RATE_STEPS]) / (RATE_STEPS * STEP_MINUTES / 60)
+        self._last_hour_mw.append(load_mw)
+        percent = 100 / float(self._demand_mw.max())
+        hours = self._demand_mw.take(range(self._row + 1 - (RATE_HOURS + 1) * HOUR_STEPS, self._row + 1), mode="wrap").reshape(-1, HOUR_STEPS).mean(axis=1)
         points = [
             PointValue("grid/clock", (YEAR_START + timedelta(minutes=STEP_MINUTES * self._row)).timestamp(), "s"),
             PointValue("grid/restoring", float(self._restoring)),
             PointValue("grid/load_mw", round(load_mw, 2), "MW"),
-            PointValue("grid/load_pct", round(100 * load_mw / self._peak_mw, 2), "%"),
-            PointValue("grid/load_rate_pct_per_h", round(float(rate), 2), "%/h"),
+            PointValue("grid/load_pct", round(percent * sum(self._last_hour_mw) / HOUR_STEPS, 2), "%"),
+            PointValue("grid/load_rate_pct_per_h", round(float(percent * (hours[-1] - hours[0]) / RATE_HOURS), 2), "%/h"),
             PointValue("grid/lost_load_mw", round(lost_mw, 2), "MW"),
         ]
         for table in ("line", "trafo"):
