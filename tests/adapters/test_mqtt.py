@@ -2,10 +2,11 @@
 
 import json
 import logging
+import sys
 import time
 
 import pytest
-from telemetry_servers import Broker, Collector, free_port, publish, wait_until
+from telemetry_servers import Broker, Collector, Server, free_port, publish, wait_until
 
 from gridtone_adapters import MqttConfig, Quality, Reading, open_adapter
 
@@ -197,34 +198,27 @@ def test_silence_after_connecting_is_explained(broker, collect, monkeypatch):
     assert collector.adapter.health().connected
 
 
-def test_amqtt_another_broker(collect):
-    """amqtt, which speaks MQTT 3.1.1 only, is the broker of the demo."""
-    import asyncio
-    import threading
+AMQTT = """
+import asyncio, sys
+from amqtt.broker import Broker
 
-    from amqtt.broker import Broker as Amqtt
+async def serve():
+    plugins = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}}
+    await Broker({"listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{sys.argv[1]}"}}, "plugins": plugins}).start()
+    await asyncio.Event().wait()
 
-    port, loop = free_port(), asyncio.new_event_loop()
-    settings = {
-        "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{port}"}},
-        "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
-    }
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
+asyncio.run(serve())
+"""
 
-    async def start() -> Amqtt:
-        server = Amqtt(settings)
-        await server.start()
-        return server
 
-    server = asyncio.run_coroutine_threadsafe(start(), loop).result(20)
+def test_another_broker(tmp_path, collect):
+    """amqtt speaks MQTT 3.1.1 only, and is the demo's broker where there is no Mosquitto."""
+    port = free_port()
+    server = Server([sys.executable, "-c", AMQTT, str(port)], port, tmp_path / "log").start()
     try:
         collector = collect(open_adapter(config(port, protocol="3.1.1")))
         collector.wait_connected()
         publish(port, *[("grid/line/x/p", message(n)) for n in range(20)])
         assert [reading.value for reading in collector.wait_count(20)] == [float(n) for n in range(20)]
     finally:
-        asyncio.run_coroutine_threadsafe(server.shutdown(), loop).result(20)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(20)
-        loop.close()
+        server.kill()
