@@ -9,7 +9,7 @@ It composes a score and plays it. Composition goes from the large to the small; 
                -> melody.py     motifs, developed
                -> rhythm.py     figuration, bass rhythms, soft percussion
                -> score.py      all of it as notes
-    score      -> instruments.py  one tone: recorded (MIT), struck, or PADsynth
+    score      -> instruments.py  who makes which tones, with tones.py (synthesis) and recordings.py (sampled notes, MIT)
                -> render.py       mixing, with reverb.py and master.py
 
     from gridtone_engine.composer import compose, render

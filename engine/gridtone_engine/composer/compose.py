@@ -202,7 +202,7 @@ class _Composition:
     def _figures(self, others: list[Note], rng: np.random.Generator) -> Iterator[tuple[str, list[Note]]]:
         """Broken chords that bring every bar to the density asked for, in a groove of the section's own that shifts from bar to bar."""
         for section in self.sections:
-            rate = self.rate * (0.7 + 0.3 * section.intensity)
+            rate = self.rate * (0.85 + 0.15 * section.intensity)
             points = rhythm.subdivision(rate, self.tempo_bpm)
             groove = rhythm.metric_weights(self.beats, points)
             groove = groove + rng.normal(0, 0.9, len(groove)) * (groove < 4)

@@ -40,7 +40,8 @@ def balance(samples: Samples, sample_rate: int, brightness: float) -> None:
     response -= response.mean() * signal.windows.hann(taps) / signal.windows.hann(taps).mean()  # nothing at 0 Hz
     delay = taps // 2
     convolve_in_place(samples, np.stack([response, response]).astype(np.float32), 2**16)
-    samples[:, :-delay] = samples[:, delay:].copy()
+    for channel in samples:
+        channel[:-delay] = channel[delay:].copy()
     samples[:, -delay:] = 0
 
 
@@ -53,7 +54,10 @@ def level(samples: Samples, sample_rate: int) -> None:
     slow = np.sqrt(np.convolve(np.pad(power, 150, mode="edge"), np.hanning(301) / np.hanning(301).sum(), "valid"))
     typical = np.median(slow[slow > 0.05 * slow.max()])
     gain = np.minimum(1.0, (typical / np.maximum(slow, 1e-9)) ** 0.5)
-    samples *= np.interp(np.arange(samples.shape[1]), (np.arange(count) + 0.5) * hop, gain).astype(np.float32)
+    middles = (np.arange(count) + 0.5) * hop
+    for start in range(0, samples.shape[1], 2**18):
+        piece = samples[:, start : start + 2**18]
+        piece *= np.interp(np.arange(start, start + piece.shape[1]), middles, gain).astype(np.float32)
     samples *= np.float32(TARGET_RMS / np.sqrt(np.vdot(samples, samples) / samples.size))
     peak = float(max(samples.max(), -samples.min()))
     if peak > PEAK:

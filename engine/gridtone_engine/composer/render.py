@@ -82,7 +82,7 @@ def _mix(
     played = tone(name, pitch, longest, hardness / 2, sample_rate)
     near = role == "bass" or (name == "soft percussion" and pitch == KICK)
     gain = 10 ** ((instrument.gain_db + ROLE_DB[role]) / 20)
-    pan = np.clip(instrument.pan + (pitch - 64) / 60 * (0.5 if name in ("piano", "harp", "vibraphone", "marimba", "celesta") else 0.0), -0.8, 0.8)
+    pan = np.clip(instrument.pan + (pitch - 64) / 60 * (0.5 if instrument.spread else 0.0), -0.8, 0.8)
     angle = (pan + 1) * np.pi / 4
     sides = (np.cos(angle) * np.sqrt(2), np.sin(angle) * np.sqrt(2))
     attack = max(1, int(instrument.attack_seconds * sample_rate))

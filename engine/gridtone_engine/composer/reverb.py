@@ -25,7 +25,7 @@ def hall(sample_rate: int, seconds: float = 2.6, wet_db: float = -9.0, pre_delay
     return response.astype(np.float32)
 
 
-def convolve_in_place(samples: Samples, response: Samples, block: int = 2**18) -> None:
+def convolve_in_place(samples: Samples, response: Samples, block: int = 2**19) -> None:
     """Filter `samples` (channels, frames) with `response` (channels, taps), block by block (overlap-add); what would ring past the end is cut."""
     taps = response.shape[1]
     hop = block - taps + 1
