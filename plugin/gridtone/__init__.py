@@ -13,7 +13,7 @@ reach. A change of state only picks a track.
 * `rules/`        points, signals and states: which state the grid is in, and why
 * `conductor.py`  from a state to a cue: which track plays now, or why there is silence
 * `stock/`        what to sample next, and the process that samples it
-* `gate.py`       what every track must pass before anyone hears it
+* `gate/`         what every track must pass before anyone hears it
 * `library/`      tracks, plays, failures and the history of states: a database and content-addressed audio files
 * `events.py`     what listeners are told, in order, resumable
 * `service.py`    all of it running in one process
