@@ -152,6 +152,12 @@ class JukeboxConfig:
         return self.priors[-1]
 
     @property
+    def label_files(self) -> list[str]:
+        """Names of the files that hold its label sets, lines of `name;id`."""
+        versions = sorted({prior.labels.version for prior in self.priors})
+        return [f"{version}_{kind}_ids.txt" for version in versions for kind in ("artist", "genre")]
+
+    @property
     def shortest_seconds(self) -> float:
         """Least audio that can be upsampled: one window of the longest upsampler."""
         return max(prior.window_seconds for prior in self.priors[:-1])

@@ -77,7 +77,7 @@ class LabelSet:
                 f"{config.name} knows pieces of {shortest:g} to {longest:g} s; {seconds:g} s from {labels.offset_seconds:g} s of {total:g} s does not fit"
             )
         genres = tuple(self.genres.get(word, 0) for word in genre_words)
-        unknown = [name for name, known in [(artist, self.artists), *((word, self.genres) for word in genre_words)] if name not in known]
+        unknown = [name for name, known in [(artist, self.artists), *((word, self.genres) for word in genre_words)] if name not in known and name != "unknown"]
         return LabelIds(
             artist=self.artists.get(artist, 0),
             genres=genres + (-1,) * (config.labels.genres_at_most - len(genres)),

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gridtone_engine.engine import EngineError, Progress
 from gridtone_engine.jukebox.clock import Clock
-from gridtone_engine.jukebox.configs import JukeboxConfig
+from gridtone_engine.jukebox.configs import JukeboxConfig, PriorConfig
 from gridtone_engine.jukebox.labels import Labels, LabelSet
 from gridtone_engine.jukebox.prior import Prior
 from gridtone_engine.jukebox.runs import RunFolder
@@ -30,6 +30,11 @@ class Track:
     seed: int = 0
     codes: Mapping[int, Tensor] = field(default_factory=dict)
     """What is there already, by level: the codes of a fragment to continue, or whole levels to upsample."""
+    upsampler_labels: Labels | None = None
+    """Where the upsamplers' label set needs other words than the top's; None: the same."""
+
+    def labels_at(self, prior: PriorConfig) -> Labels:
+        return self.upsampler_labels if self.upsampler_labels and prior.conditioner else self.labels
 
 
 class JukeboxModel:
@@ -94,6 +99,10 @@ class JukeboxModel:
             wanted = max(wanted, round(self.config.shortest_seconds * config.sample_rate))
         return -(-wanted // config.hops[-1]) * config.hops[-1]
 
+    def unknown_names(self, track: Track) -> tuple[str, ...]:
+        """Artist and genre names of `track` that the top prior does not know."""
+        return self._line(track, self.config.top.level, self.samples(track), None).labels.unknown
+
     def sample(
         self,
         tracks: Sequence[Track],
@@ -116,7 +125,7 @@ class JukeboxModel:
         start_level = self.config.top.level if start_level is None else start_level
         levels = range(start_level, lowest_level - 1, -1)
         lengths = [self.samples(track, lowest_level) for track in tracks]
-        run = RunFolder(folder, self._description(tracks, levels, temperature, window_parallel)) if folder else None
+        run = RunFolder(folder, self._description(tracks, lengths, temperature, window_parallel)) if folder else None
         clock = Clock(self.config.priors, {level: sum(lengths) // self.config.vqvae.hops[level] for level in levels}, progress)
         done: list[Codes] = [dict(track.codes) for track in tracks]
 
@@ -157,7 +166,7 @@ class JukeboxModel:
             raise EngineError(f"sampling from level {level} needs the track's codes of level {level + 1}")
         total = samples // config.hop
         return Line(
-            labels=self.label_sets[config.labels.version].encode(track.labels, config, samples / config.sample_rate),
+            labels=self.label_sets[config.labels.version].encode(track.labels_at(config), config, samples / config.sample_rate),
             total=total,
             noise=track_noise(track.seed, level, total),
             codes=track.codes.get(level, torch.zeros(0, dtype=torch.long))[:total],
@@ -181,21 +190,20 @@ class JukeboxModel:
             else:
                 return
 
-    def _description(self, tracks: Sequence[Track], levels: range, temperature: float, window_parallel: bool) -> dict[str, object]:
-        """What a run folder is compared by: two runs that say the same sample the same."""
+    def _description(self, tracks: Sequence[Track], lengths: Sequence[int], temperature: float, window_parallel: bool) -> dict[str, object]:
+        """What a run folder is compared by. Not by its levels: a draft may be taken further."""
         return {
             "model": self.config.name,
-            "levels": list(levels),
             "temperature": temperature,
             "window_parallel": window_parallel,
             "tracks": [
                 {
-                    "samples": self.samples(track, levels[-1]),
+                    "samples": length,
                     "seed": track.seed,
-                    "labels": asdict(track.labels),
+                    "labels": [asdict(track.labels_at(prior)) for prior in self.config.priors],
                     "given": {str(level): hashlib.sha256(codes.numpy().tobytes()).hexdigest() for level, codes in track.codes.items()},
                 }
-                for track in tracks
+                for track, length in zip(tracks, lengths, strict=True)
             ],
         }
 
