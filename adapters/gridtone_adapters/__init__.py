@@ -24,20 +24,37 @@ from typing import Annotated, TypeAlias
 from pydantic import Field
 
 from gridtone_adapters.adapter import Adapter, Health, Rejected
+from gridtone_adapters.influxdb import InfluxAdapter, InfluxConfig, InfluxQuery
 from gridtone_adapters.mqtt import MqttAdapter, MqttConfig
 from gridtone_adapters.payloads import MqttTopic
 from gridtone_adapters.reading import Quality, Reading
 from gridtone_adapters.security import Secret, Tls
 
-AdapterConfig: TypeAlias = Annotated[MqttConfig, Field(discriminator=None)]
+AdapterConfig: TypeAlias = Annotated[MqttConfig | InfluxConfig, Field(discriminator="kind")]
 """Any adapter's configuration, told apart by `kind`."""
 
 
-def open_adapter(config: MqttConfig) -> Adapter:
+def open_adapter(config: AdapterConfig) -> Adapter:
     """The adapter for a configuration. It connects when `batches()` is called."""
     match config:
         case MqttConfig():
             return MqttAdapter(config)
+        case InfluxConfig():
+            return InfluxAdapter(config)
 
 
-__all__ = ["Adapter", "AdapterConfig", "Health", "MqttConfig", "MqttTopic", "Quality", "Reading", "Rejected", "Secret", "Tls", "open_adapter"]
+__all__ = [
+    "Adapter",
+    "AdapterConfig",
+    "Health",
+    "InfluxConfig",
+    "InfluxQuery",
+    "MqttConfig",
+    "MqttTopic",
+    "Quality",
+    "Reading",
+    "Rejected",
+    "Secret",
+    "Tls",
+    "open_adapter",
+]
