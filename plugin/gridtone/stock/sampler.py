@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import IO
 
 import msgspec
@@ -46,10 +46,10 @@ class Sampler:
         process = self._process
         return process.pid if process and process.poll() is None else None
 
-    def sample(self, batch: Batch) -> Iterator[Progressed | Made | Rejected | Broken | NotWritten]:
+    def sample(self, batch: Batch) -> Generator[Progressed | Made | Rejected | Broken | NotWritten, None, None]:
         """Have `batch` made, and yield what comes of it as it comes.
 
-        Raises SamplerDiedError; the next call starts another process. So does a call after one whose iterator was left early.
+        Raises SamplerDiedError; the next call starts another process. So does a call after one whose generator was closed early.
         """
         done = False
         try:
@@ -126,7 +126,14 @@ class Sampler:
         if self._settings.memory_mib is not None:
             command.append(str(self._settings.memory_mib))
         environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(self._settings.threads))}
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)  # noqa: S603 (our own module)
+        process = subprocess.Popen(  # noqa: S603 (our own module)
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            start_new_session=True,  # Ctrl-C is for the service
+        )
         assert process.stdout and process.stderr
         self._process = process
         self._messages = queue.SimpleQueue()

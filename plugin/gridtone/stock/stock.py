@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -90,7 +90,9 @@ class Stock:
         self._batch: Batch | None = None
         self._step = Progressed(0.0, "")
         self._changed_at = 0.0
-        self._problem = ""
+        self._problems: dict[str, str] = {}
+        """What went wrong last time, by what was tried."""
+        self._lock = threading.Lock()
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="stock", daemon=True)
@@ -117,18 +119,20 @@ class Stock:
 
     def set_states(self, needs: Sequence[StateNeed]) -> None:
         """The states of the rules in force, the most important first. Tracks made for another prompt stay playable, but are not fresh."""
-        self._needs = {need.name: need for need in needs if not need.silent}
-        self._hashes = {name: prompt_hash(need) for name, need in self._needs.items()}
-        self._attempts = {}
-        batch = self._batch
+        with self._lock:
+            self._needs = {need.name: need for need in needs if not need.silent}
+            self._hashes = {name: prompt_hash(need) for name, need in self._needs.items()}
+            self._attempts = {}
+            batch = self._batch
         if batch and any(job.prompt_hash not in self._hashes.values() for job in batch.jobs):
             self._sampler.cancel(batch.id)
         self._wake.set()
 
     def set_current(self, state: str) -> None:
         """The grid is in `state`. If nothing is there to play for it, whatever else is being made gives way."""
-        self._current = state
-        batch = self._batch
+        with self._lock:
+            self._current = state
+            batch = self._batch
         if batch and state in self._needs and batch.jobs[0].state != state and not self._library.tracks(state, limit=1):
             self._sampler.cancel(batch.id)
         self._wake.set()
@@ -148,10 +152,10 @@ class Stock:
         jobs = self._batch.jobs if self._batch else []
         given_up = [
             f"state {state}: {attempts.failed} tracks in a row failed the gate ({attempts.last_reason}); change its prompt, or wait for the next attempt"
-            for state, attempts in self._attempts.items()
+            for state, attempts in list(self._attempts.items())
             if attempts.rests_until > now
         ]
-        problems = [self._library.problem(), self._problem, self._chain.problem(now), *given_up]
+        problems = [self._library.problem(), *list(self._problems.values()), self._chain.problem(now), *given_up]
         failures = self._library.failures(FAILURES_SHOWN)
         return SamplerView(
             running=bool(jobs),
@@ -164,20 +168,20 @@ class Stock:
 
     def refresh(self) -> None:
         """Have every state's oldest fresh track replaced."""
-        with self._problems_shown():
+        with self._problems_shown("refresh"):
             self._library.retire_oldest(self._freshness())
         self._wake.set()
 
     def retain(self) -> None:
         """Remove the tracks that age, plays and the disk budget say."""
-        with self._problems_shown():
+        with self._problems_shown("retention"):
             self._library.retain(self._freshness(), self._protected())
 
     def _run(self) -> None:
         while not self._closing.is_set():
             self._wake.wait()
             self._wake.clear()
-            with self._problems_shown():
+            with self._problems_shown("sampling"):
                 while not self._closing.is_set() and self._sample_batch():
                     pass
             self._sampler.stop()
@@ -190,14 +194,17 @@ class Stock:
                 self._changed()
                 return False
         choice = self._chain.current(time.monotonic())
-        wishes = self._plan()
-        if not choice or not wishes:
+        if not choice:
             return False
-        batch = self._batch_of(wishes, choice)
-        self._batch, self._step = batch, Progressed(0.0, "starting")
+        with self._lock:
+            self._batch = batch = self._next_batch(choice)
+        if not batch:
+            return False
+        self._step = Progressed(0.0, "starting")
         try:
-            for message in self._sampler.sample(batch):
-                self._take(message, batch, choice)
+            with closing(self._sampler.sample(batch)) as messages:
+                for message in messages:
+                    self._take(message, batch, choice)
         except SamplerDiedError as error:
             if not self._closing.is_set():
                 log.warning("the sampler process %s", error)
@@ -207,6 +214,20 @@ class Stock:
             self._batch = None
             self._changed()
         return True
+
+    def _next_batch(self, choice: EngineChoice) -> Batch | None:
+        """Every track ever asked for has a seed of its own."""
+        wishes = self._plan()
+        if not wishes:
+            return None
+        seed = self._library.reserve("seed", len(wishes))
+        jobs = []
+        for number, wish in enumerate(wishes):
+            need = self._needs[wish.state]
+            seconds = self._settings.first_seconds if wish.first else self._settings.track_seconds
+            limits = need.limits or self._gate_limits
+            jobs.append(Job(wish.state, replace(need.prompt, seconds=seconds, seed=seed + number), prompt_hash(need), limits.model_dump()))
+        return Batch(seed, choice.name, dict(choice.options), jobs, str(self._library.incoming), self._library.settings.flac_bits)
 
     def _plan(self) -> list[Wish]:
         counts = self._library.counts(self._freshness())
@@ -222,17 +243,6 @@ class Stock:
             current = last.state
         likely = likely_next([need.state for need in needs], current, self._library.transitions())
         return plan(needs, current, likely, self._settings.batch)
-
-    def _batch_of(self, wishes: Sequence[Wish], choice: EngineChoice) -> Batch:
-        """Every track ever asked for has a seed of its own."""
-        seed = self._library.reserve("seed", len(wishes))
-        jobs = []
-        for number, wish in enumerate(wishes):
-            need = self._needs[wish.state]
-            seconds = self._settings.first_seconds if wish.first else self._settings.track_seconds
-            limits = need.limits or self._gate_limits
-            jobs.append(Job(wish.state, replace(need.prompt, seconds=seconds, seed=seed + number), prompt_hash(need), limits.model_dump()))
-        return Batch(seed, choice.name, dict(choice.options), jobs, str(self._library.incoming), self._library.settings.flac_bits)
 
     def _take(self, message: Progressed | Made | Rejected | Broken | NotWritten, batch: Batch, choice: EngineChoice) -> None:
         now = time.monotonic()
@@ -271,15 +281,15 @@ class Stock:
         self._on_change()
 
     @contextmanager
-    def _problems_shown(self) -> Iterator[None]:
-        """What goes wrong inside is logged and shown; the stock is looked at again later."""
+    def _problems_shown(self, tried: str) -> Iterator[None]:
+        """What goes wrong inside is logged and shown until the same goes well; it is tried again later."""
         try:
             yield
         except (LibraryError, OSError) as error:
-            log.error("%s", error)
-            self._problem = str(error)
+            log.error("%s: %s", tried, error)
+            self._problems[tried] = str(error)
         except Exception as error:
-            log.exception("unexpected error")
-            self._problem = f"unexpected error in the stock, see the log: {type(error).__name__}: {error}"
+            log.exception("%s: unexpected error", tried)
+            self._problems[tried] = f"unexpected error in {tried}, see the log: {type(error).__name__}: {error}"
         else:
-            self._problem = ""
+            self._problems.pop(tried, None)

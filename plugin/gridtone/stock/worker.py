@@ -15,7 +15,7 @@ import uuid
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from gridtone.gate import GateLimits, GateReport, check, finish
+from gridtone.gate import Failure, GateLimits, GateReport, check, finish
 from gridtone.library.audio import encode_flac, encode_opus
 from gridtone.library.store import write_synced
 from gridtone.library.track import Track
@@ -96,7 +96,7 @@ class Worker:
         samples = finish(rendition.samples, rendition.sample_rate)
         report = check(samples, rendition.sample_rate, GateLimits(**job.limits))
         if not report.passed:
-            self._send(Rejected(job, [failure.message for failure in report.failures]))
+            self._send(Rejected(job, [_reason(failure) for failure in report.failures]))
             return
         tags = {
             "title": job.prompt.text or job.state,
@@ -140,6 +140,11 @@ def _track(track_id: str, seconds: float, job: Job, rendition: Rendition, report
         licence=rendition.licence,
         created=time.time(),
     )
+
+
+def _reason(failure: Failure) -> str:
+    where = "" if failure.at_seconds is None else f" (at {failure.at_seconds:.1f} s)"
+    return f"{failure.check}: {failure.message}{where}"
 
 
 def _text(error: BaseException) -> str:
