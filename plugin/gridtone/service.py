@@ -71,6 +71,9 @@ class Service:
         self._threads.append(threading.Thread(target=self._watch_clock, name="clock", daemon=True))
         if last := self._library.last_state():
             self._evaluator.resume(last.state, last.start)
+        expected = last.state if last and last.state in rules.states else rules.fallback
+        if expected:
+            self._stock.set_current(expected)
 
     def start(self) -> None:
         self._need(self._evaluator.rules)
