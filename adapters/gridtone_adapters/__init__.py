@@ -28,9 +28,10 @@ from gridtone_adapters.influxdb import InfluxAdapter, InfluxConfig, InfluxQuery
 from gridtone_adapters.mqtt import MqttAdapter, MqttConfig
 from gridtone_adapters.payloads import MqttTopic
 from gridtone_adapters.reading import Quality, Reading
+from gridtone_adapters.replay import ReplayAdapter, ReplayConfig
 from gridtone_adapters.security import Secret, Tls
 
-AdapterConfig: TypeAlias = Annotated[MqttConfig | InfluxConfig, Field(discriminator="kind")]
+AdapterConfig: TypeAlias = Annotated[MqttConfig | InfluxConfig | ReplayConfig, Field(discriminator="kind")]
 """Any adapter's configuration, told apart by `kind`."""
 
 
@@ -41,6 +42,8 @@ def open_adapter(config: AdapterConfig) -> Adapter:
             return MqttAdapter(config)
         case InfluxConfig():
             return InfluxAdapter(config)
+        case ReplayConfig():
+            return ReplayAdapter(config)
 
 
 __all__ = [
@@ -54,6 +57,7 @@ __all__ = [
     "Quality",
     "Reading",
     "Rejected",
+    "ReplayConfig",
     "Secret",
     "Tls",
     "open_adapter",

@@ -125,11 +125,11 @@ class Interpreter:
 
     def _seconds(self, raw: Any) -> float:
         form = self._time_format
-        if isinstance(raw, str):
-            if form == "iso8601" or raw[4:5] == "-":
-                moment = datetime.fromisoformat(raw)
-                return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-        elif isinstance(raw, bool) or form == "iso8601":
+        if isinstance(raw, str) and (form == "iso8601" or raw[4:5] == "-"):
+            raw = datetime.fromisoformat(raw)
+        if isinstance(raw, datetime):
+            return (raw if raw.tzinfo else raw.replace(tzinfo=UTC)).timestamp()
+        if isinstance(raw, bool) or form == "iso8601":
             raise ValueError
         number = float(raw)
         if form != "auto":
