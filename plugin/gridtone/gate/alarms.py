@@ -20,13 +20,13 @@ AUDIBLE_SHARE = 0.1
 TONE_SECONDS = {2.0: 0.0, 4.0: 5.0, 8.0: 10.0}
 """A tone that lasts longer may stand out by this many dB less."""
 
-PULSE_WINDOWS = ((8.0, 0.5), (2.0, 2.0))
-"""Seconds in which pulsing must keep its pitches and its period, and the slowest pulses, Hz, that such a window can show. Chords rarely stay for 8 s; a burst
-of five alarm pulses takes less than 2 s."""
+PULSE_WINDOWS = ((8.0, 0.5), (1.5, 2.5))
+"""Seconds in which pulsing must keep its pitches and its period, and the slowest pulses, Hz, that such a window can show. Chords rarely stay for 8 s; a group
+of five medical alarm pulses takes about 1.5 s."""
 PULSE_FASTEST_HZ = 8.0
-PULSE_DEPTH = 0.65
+PULSE_DEPTH = 0.7
 """Standard deviation of a band's power over its mean: 1 for on and off in equal parts."""
-PULSE_REPEAT = 0.62
+PULSE_REPEAT = 0.55
 """Autocorrelation of a band's power after one period."""
 PULSE_CONTRAST = 0.8
 """How much higher it is there than after half a period."""

@@ -19,18 +19,17 @@ HEADROOM_DB = 0.3
 def finish(samples: NDArray[np.float32], sample_rate: int, limits: GateLimits | None = None) -> NDArray[np.float32]:
     """DC removed, both ends faded, brought to the loudness, and limited only where a true peak would stand too high.
 
-    `samples` has shape (channels, frames) and is left as it is. What cannot be finished (silence, NaN, less than 40 ms) comes back with fades and without DC,
+    `samples` has shape (channels, frames) and is left as it is. What cannot be finished (NaN, less than 0.1 s) comes back unchanged, silence comes back silent,
     for `check` to refuse.
     """
     limits = limits or GateLimits()
-    with np.errstate(invalid="ignore"):
-        finished: NDArray[np.float32] = samples - samples.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
+    if samples.ndim != 2 or not np.isfinite(samples).all() or samples.shape[1] < sample_rate // 10:
+        return samples.copy()
+    finished: NDArray[np.float32] = samples - samples.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
     frames = min(int(FADE_SECONDS * sample_rate), samples.shape[1] // 4)
-    fade = (0.5 - 0.5 * np.cos(np.pi * np.arange(frames) / max(frames, 1))).astype(np.float32)
+    fade = (0.5 - 0.5 * np.cos(np.pi * np.arange(frames) / frames)).astype(np.float32)
     finished[:, :frames] *= fade
     finished[:, finished.shape[1] - frames :] *= fade[::-1]
-    if frames < sample_rate // 100 or not np.isfinite(finished).all():
-        return finished
     ceiling = 10 ** ((limits.true_peak_max_dbtp - HEADROOM_DB) / 20)
     for _ in range(3):  # limiting takes a little loudness away, which is then given back
         loudness = measure(finished, sample_rate).integrated

@@ -34,7 +34,7 @@ class GateLimits(BaseModel):
     """Relative to the integrated loudness: highest level of the first and the last 20 ms."""
     tone_prominence_max_db: float = Field(10.0, gt=0)
     """How far a tone between 150 and 5000 Hz may stand above everything within ten semitones of it for 2 s; 5 dB less for 4 s, 10 dB less for 8 s."""
-    pulse_share_max: float = Field(0.22, gt=0, le=1)
+    pulse_share_max: float = Field(0.2, gt=0, le=1)
     """Largest share of the energy between 150 and 5000 Hz that goes on and off on the same pitches, regularly, at 0.5 to 8 Hz."""
     glide_max_semitones: float = Field(7.0, gt=0)
     """Widest continuous glide of an audible partial."""
