@@ -2,12 +2,15 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from pyloudnorm import IIRfilter
 from scipy import fft, signal
 
 from gridtone_engine.composer.reverb import convolve_in_place
 
 Samples = NDArray[np.float32]
 TARGET_RMS = 0.05
+STEPS_PER_SECOND = 100
+CHUNK = 2**18
 PEAK = 0.7
 
 
@@ -46,22 +49,56 @@ def balance(samples: Samples, sample_rate: int, brightness: float) -> None:
 
 
 def level(samples: Samples, sample_rate: int) -> None:
-    """Bring the track to its loudness, lean on passages that stand out (2:1 over seconds) and on sudden rises, keep peaks below full scale."""
-    hop = sample_rate // 100
-    count = samples.shape[1] // hop
-    pieces = samples[:, : count * hop].reshape(2, count, hop)
-    power = np.einsum("cnh,cnh->n", pieces, pieces) / (2 * hop)
-    slow = np.sqrt(np.convolve(np.pad(power, 150, mode="edge"), np.hanning(301) / np.hanning(301).sum(), "valid"))
+    """Bring the track to its loudness, lean on passages that stand out over seconds and on sudden rises, keep peaks below full scale."""
+    hop = sample_rate // STEPS_PER_SECOND
+    power = _weighted_power(samples, sample_rate, hop)
+    seconds = np.hanning(3 * STEPS_PER_SECOND)
+    slow = np.convolve(np.pad(power, len(seconds) // 2, mode="edge"), seconds / seconds.sum(), "same")[len(seconds) // 2 :][: len(power)]
     typical = np.median(slow[slow > 0.05 * slow.max()])
-    gain = np.minimum(1.0, (typical / np.maximum(slow, 1e-9)) ** 0.5)
-    middles = (np.arange(count) + 0.5) * hop
-    for start in range(0, samples.shape[1], 2**18):
-        piece = samples[:, start : start + 2**18]
+    gain = np.minimum(1.0, typical / np.maximum(slow, 1e-12)) ** 0.4  # of what stands out, a fifth is left
+    gain *= _soften_rises(power * gain**2)
+    middles = (np.arange(len(power)) + 0.5) * hop
+    for start in range(0, samples.shape[1], CHUNK):
+        piece = samples[:, start : start + CHUNK]
         piece *= np.interp(np.arange(start, start + piece.shape[1]), middles, gain).astype(np.float32)
     samples *= np.float32(TARGET_RMS / np.sqrt(np.vdot(samples, samples) / samples.size))
     peak = float(max(samples.max(), -samples.min()))
     if peak > PEAK:
         samples *= np.float32(PEAK / peak)
+
+
+def _weighted_power(samples: Samples, sample_rate: int, hop: int) -> NDArray[np.float64]:
+    """Mean square of every hop, weighted as loudness is (ITU-R BS.1770), summed over the channels. Shape (hops,)."""
+    shelf = IIRfilter(4.0, 0.7072, 1682.0, sample_rate, "high_shelf_DeMan")
+    low_cut = IIRfilter(0.0, 0.5003, 38.14, sample_rate, "high_pass_DeMan")
+    sections = np.array([[*shelf.b, *shelf.a], [*low_cut.b, *low_cut.a]])
+    state = np.zeros((2, samples.shape[0], 2))
+    chunk = CHUNK // hop * hop
+    powers = []
+    for start in range(0, samples.shape[1] // hop * hop, chunk):
+        weighted, state = signal.sosfilt(sections, samples[:, start : min(start + chunk, samples.shape[1] // hop * hop)], zi=state)
+        powers.append((weighted.reshape(samples.shape[0], -1, hop) ** 2).mean(axis=2).sum(axis=0))
+    return np.concatenate(powers)
+
+
+def _soften_rises(power: NDArray[np.float64], most_db: float = 4.5, floor_db: float = -10.0) -> NDArray[np.float64]:
+    """A gain for every step of 10 ms under which the level of 200 ms rises by at most `most_db` within 100 ms, where it is louder than `floor_db` under the whole."""
+    window, before, recovery = STEPS_PER_SECOND // 5, STEPS_PER_SECOND // 10, 10 ** (0.15 / 20)
+    floor = power.mean() * 10 ** (floor_db / 10)
+    rise = 10 ** (most_db / 10)
+    gains = np.ones(len(power))
+    heard = np.zeros(len(power))  # power after the gain
+    level = np.zeros(len(power))
+    gain = 1.0
+    for step, now in enumerate(power.tolist()):
+        gain = min(1.0, gain * recovery)
+        recent = float(heard[max(0, step - window + 1) : step].sum())
+        allowed = window * rise * max(floor, level[step - before] if step >= before else 0.0) - recent
+        if now * gain**2 > allowed:
+            gain = max(0.25, float(np.sqrt(max(allowed, 0.0) / now)))
+        gains[step], heard[step] = gain, now * gain**2
+        level[step] = (recent + heard[step]) / window
+    return gains
 
 
 def fade(samples: Samples, sample_rate: int, bar_seconds: float) -> None:

@@ -145,7 +145,7 @@ def _along(loop: Samples, pitch: int, frames: int, sample_rate: int, vibrato_cen
     depth = vibrato_cents / 1200 * np.log(2) * np.clip((times - 0.5) / 0.8, 0, 1)
     rate_hz = 4.6 + 0.3 * np.sin(pitch)
     swing = depth * np.cos(2 * np.pi * rate_hz * times) * (sample_rate / (2 * np.pi * rate_hz))
-    return np.stack([_read(channel, (start + np.arange(frames) - swing) % LOOP_FRAMES) for channel in loop])
+    return np.stack([_read(np.append(channel, channel[0]), (start + np.arange(frames) - swing) % LOOP_FRAMES) for channel in loop])
 
 
 def _read(samples: Samples, position: NDArray[np.float64]) -> Samples:
