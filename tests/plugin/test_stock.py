@@ -9,7 +9,9 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+import pyloudnorm
 import pytest
+import soundfile
 from engines_for_tests import install
 from hypothesis import given
 from hypothesis import strategies as st
@@ -321,6 +323,35 @@ def test_closing_in_the_middle_of_a_job_leaves_no_process_and_no_half_track(open
     site.stock.close()
     assert not Path(f"/proc/{process_id}").exists()
     assert site.library.tracks(None, 10) == []
+
+
+def test_the_composer_fills_the_stock(tmp_path: Path) -> None:
+    """Everything real: composer, gate, process, files. What lies in the store is measured from outside."""
+    changed = threading.Event()
+    with Library.open(LibrarySettings(), tmp_path) as library:
+        settings = SETTINGS.model_copy(update={"per_state": 1, "first_seconds": 20})
+        stock = Stock(library, settings, [EngineChoice("composer")], GateLimits(), changed.set)
+        stock.set_states(needs(day="专注、沉稳、有节奏", alert="tense strings, 84 bpm, no drums"))
+        stock.set_current("day")
+        stock.start()
+        deadline = time.monotonic() + 100
+        while any(not level.fresh for level in stock.levels().values()):
+            assert time.monotonic() < deadline, stock.view()
+            changed.wait(0.2)
+            changed.clear()
+        stock.close()
+        assert stock.view().problem == ""
+        [alert], [day] = library.tracks("alert", 5), library.tracks("day", 5)
+        assert (day.text, day.engine, alert.tempo_bpm) == ("专注、沉稳、有节奏", "composer", pytest.approx(84, rel=0.05))
+        assert alert.licence
+        for track in (alert, day):
+            assert track.seconds == pytest.approx(20, abs=4)
+            for codec in ("flac", "opus"):
+                file, _ = library.open_audio(track.id, codec)
+                with file:
+                    samples, rate = soundfile.read(file, always_2d=True)
+                assert len(samples) / rate == pytest.approx(track.seconds, abs=0.01)
+                assert pyloudnorm.Meter(rate).integrated_loudness(samples) == pytest.approx(-23, abs=0.6)
 
 
 def test_every_setting_is_in_the_manual() -> None:

@@ -5,7 +5,7 @@ import threading
 import time
 import uuid
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import BinaryIO, Literal, Self
 
@@ -20,7 +20,7 @@ from gridtone.library.store import Store
 from gridtone.library.tables import MemoryRow, TrackRow
 from gridtone.library.track import Track
 
-TRACK_FIELDS = [column.name for column in fields(Track)]
+TRACK_COLUMNS = [getattr(TrackRow, column.name) for column in fields(Track)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +117,7 @@ class Library(History):
     def add(self, track: Track, prompt_hash: str, flac: Path, opus: Path) -> Track:
         """Keep a track, whose two finished files lie in `incoming`: all of it or nothing. Raises LibraryError or OSError."""
         files = {f"{track.id}.flac": flac, f"{track.id}.opus": opus}
-        facts = {name: getattr(track, name) for name in TRACK_FIELDS}
-        row = TrackRow(**facts, prompt_hash=prompt_hash, flac_bytes=flac.stat().st_size, opus_bytes=opus.stat().st_size)
+        row = TrackRow(**asdict(track), prompt_hash=prompt_hash, flac_bytes=flac.stat().st_size, opus_bytes=opus.stat().st_size)
         with self._files_lock:
             try:
                 if known := self.get(track.id):
@@ -138,18 +137,18 @@ class Library(History):
 
     def get(self, track_id: str) -> Track | None:
         with self._sessions() as session:
-            row = session.get(TrackRow, track_id)
-            return _track(row) if row else None
+            row = session.execute(select(*TRACK_COLUMNS).where(TrackRow.id == track_id)).first()
+            return Track(*row) if row else None
 
     def tracks(self, state: str | None, limit: int, before: float | None = None) -> list[Track]:
         """Newest first, made before `before`."""
-        query = select(TrackRow).order_by(TrackRow.created.desc(), TrackRow.id).limit(limit)
+        query = select(*TRACK_COLUMNS).order_by(TrackRow.created.desc(), TrackRow.id).limit(limit)
         if state is not None:
             query = query.where(TrackRow.state == state)
         if before is not None:
             query = query.where(TrackRow.created < before)
         with self._sessions() as session:
-            return [_track(row) for row in session.scalars(query)]
+            return [Track(*row) for row in session.execute(query)]
 
     def open_audio(self, track_id: str, codec: Literal["opus", "flac"]) -> tuple[BinaryIO, int] | None:
         """A seekable file and its size in bytes, or None if there is no such track."""
@@ -158,8 +157,8 @@ class Library(History):
     def candidates(self, state: str, freshness: Freshness) -> list[tuple[Track, bool]]:
         """Every track of `state`, each with whether it is fresh."""
         with self._sessions() as session:
-            rows = session.execute(select(TrackRow, _is_fresh(freshness)).where(TrackRow.state == state))
-            return [(_track(row), bool(fresh)) for row, fresh in rows]
+            rows = session.execute(select(_is_fresh(freshness), *TRACK_COLUMNS).where(TrackRow.state == state))
+            return [(Track(*columns), bool(fresh)) for fresh, *columns in rows]
 
     def counts(self, freshness: Freshness) -> dict[str, Count]:
         """State -> how many tracks it has. States without any are missing."""
@@ -236,7 +235,3 @@ def _is_fresh(freshness: Freshness) -> ColumnElement[bool]:
         TrackRow.retired.is_(False),
         TrackRow.prompt_hash.in_(list(freshness.prompts.values())),
     )
-
-
-def _track(row: TrackRow) -> Track:
-    return Track(**{name: getattr(row, name) for name in TRACK_FIELDS})
