@@ -11,6 +11,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from gridtone.documents import DocumentError
 
+FORMATS = (".wav", ".flac", ".ogg", ".mp3")
+
 console = Console(stderr=True, highlight=False)
 
 
@@ -70,6 +72,10 @@ def generate(text: str, seconds: float, output: Path, engine: str, seed: int, **
     from gridtone.gate import check, finish
     from gridtone_engine import Attributes, Prompt, open_engine
 
+    if output.suffix not in FORMATS:
+        raise click.BadParameter(f"{output}: the suffix says no format that can be written; use one of {', '.join(FORMATS)}")
+    if not output.parent.is_dir():
+        raise click.BadParameter(f"{output}: there is no folder {output.parent}")
     prompt = Prompt(text, seconds, seed, Attributes(**attributes))  # type: ignore[arg-type]
     with Progress(TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), console=console) as bar:
         task = bar.add_task("starting", total=1.0)
