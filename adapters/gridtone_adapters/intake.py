@@ -75,10 +75,7 @@ class Intake:
                 self._arrived.wait()
                 self._arrived.clear()
                 continue
-            try:
-                batch = [queue.popleft() for _ in range(min(len(queue), BATCH_LIMIT, self._limit - 1) or 1)]
-            except IndexError:
-                continue
+            batch = [queue.popleft() for _ in range(min(len(queue), BATCH_LIMIT, self._limit - 1))]  # one stays for `add` to drop
             self._room.set()
             yield batch
 

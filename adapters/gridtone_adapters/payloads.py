@@ -55,7 +55,8 @@ class TopicReader:
     def __init__(self, config: MqttTopic) -> None:
         self.config = config
         self.interpreter = Interpreter(config)
-        self.values = [(_path(path), f"/{suffix}") for path, suffix in config.values.items()] or [(_path(config.value_path), "")]
+        self.value_paths = tuple(_path(path) for path in config.values or [config.value_path])
+        self.suffixes = tuple(f"/{suffix}" for suffix in config.values.values()) or ("",)
         self.time_path = _path(config.time_path)
         self.quality_path = _path(config.quality_path)
         self.unit_path = _path(config.unit_path)
@@ -69,11 +70,11 @@ class TopicReader:
 class PointReader:
     """Reads one topic: the hot path, one call a message."""
 
-    __slots__ = ("_reader", "_targets")
+    __slots__ = ("_points", "_reader")
 
     def __init__(self, reader: TopicReader, point: str) -> None:
         self._reader = reader
-        self._targets = [(path, point + suffix) for path, suffix in reader.values]
+        self._points = tuple(point + suffix for suffix in reader.suffixes)
 
     def read(self, payload: bytes | bytearray, now: float, retained: bool, refuse: Callable[[str], None]) -> list[Reading]:
         """The readings in a payload that arrived at `now`. Raises Unreadable for a payload with none; calls `refuse` for a bad value among good ones."""
@@ -85,7 +86,7 @@ class PointReader:
         if retained and not reader.time_path:
             time, quality = 0.0, Quality.UNCERTAIN
         if reader.config.payload == "number":
-            return [Reading(self._targets[0][1], interpreter.number(payload), time, unit, quality)]
+            return [Reading(self._points[0], interpreter.number(payload), time, unit, quality)]
         try:
             document = decode_json(payload)
         except (msgspec.DecodeError, RecursionError):
@@ -99,11 +100,10 @@ class PointReader:
         if reader.unit_path:
             found = _find(document, reader.unit_path)
             unit = found if isinstance(found, str) else unit
-        if len(self._targets) == 1:
-            path, point = self._targets[0]
-            return [Reading(point, interpreter.number(_find(document, path)), time, unit, quality)]
+        if len(self._points) == 1:
+            return [Reading(self._points[0], interpreter.number(_find(document, reader.value_paths[0])), time, unit, quality)]
         readings = []
-        for path, point in self._targets:
+        for path, point in zip(reader.value_paths, self._points, strict=True):
             raw = _find(document, path)
             if raw is not None:
                 try:
