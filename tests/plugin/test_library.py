@@ -446,17 +446,6 @@ def test_a_budget_that_cannot_be_met_is_said(tmp_path: Path) -> None:
         assert "library.max_gib" in library.problem()
 
 
-@pytest.fixture
-def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("mounting a small file system takes root")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
-
-
 def test_on_a_full_disk_nothing_new_is_kept_and_everything_plays(tiny_disk: Path) -> None:
     with Library.open(LibrarySettings(min_free_mib=0.5), tiny_disk) as library:
         kept = add(library, b"kept")

@@ -1,6 +1,9 @@
 """The stock: what is made next, by which engine, and what happens when that goes wrong."""
 
+import hashlib
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -312,6 +315,66 @@ def test_without_room_nothing_is_made_and_the_reason_is_shown(open_site: OpenSit
     time.sleep(0.5)
     assert not site.stock.view().running
     assert site.library.reserve("seed", 1) == 1  # not one track was asked for
+
+
+def test_a_disk_that_fills_up_stops_the_sampling_and_nothing_else(open_site: OpenSite, tiny_disk: Path) -> None:
+    store = tiny_disk / "audio"
+    site = open_site(library=LibrarySettings(store=str(store), min_free_mib=0), per_state=9)
+    site.stock.set_states(needs(day="calm"))
+    site.stock.start()
+    site.wait(lambda: "No space left on device" in site.stock.view().problem)
+    tracks = site.library.tracks(None, 10)
+    assert 1 <= len(tracks) < 9
+    for track in tracks:
+        file, _ = site.library.open_audio(track.id, "flac")
+        with file:
+            assert hashlib.sha256(file.read()).hexdigest() == track.id
+    assert {path.name for path in store.glob("??/*")} == {f"{track.id}.{codec}" for track in tracks for codec in ("flac", "opus")}
+
+
+SERVICE = """
+import sys, time
+from pathlib import Path
+from gridtone.gate import GateLimits
+from gridtone.library.library import Library
+from gridtone.library.settings import LibrarySettings
+from gridtone.stock.engines import EngineChoice
+from gridtone.stock.settings import StockSettings
+from gridtone.stock.stock import StateNeed, Stock
+from gridtone_engine import Prompt
+
+library = Library.open(LibrarySettings(), Path(sys.argv[1]))
+settings = StockSettings(per_state=1000, track_seconds=10, first_seconds=10)
+stock = Stock(library, settings, [EngineChoice("first")], GateLimits(), lambda: print(stock._sampler.process_id, flush=True))
+stock.set_states([StateNeed("day", Prompt("calm"))])
+stock.start()
+time.sleep(600)
+"""
+
+
+@pytest.mark.slow
+def test_a_service_killed_while_it_samples_leaves_no_process_and_a_whole_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, monkeypatch)
+    data, kept = tmp_path / "data", 0
+    for round_ in range(4):
+        with subprocess.Popen([sys.executable, "-c", SERVICE, str(data)], stdout=subprocess.PIPE, text=True) as service:
+            for _ in range(3 + 2 * round_):
+                sampler_id = service.stdout.readline().strip()
+            service.kill()
+        deadline = time.monotonic() + 20
+        while Path(f"/proc/{sampler_id}").exists():
+            assert time.monotonic() < deadline, "the sampler outlived its service"
+            time.sleep(0.05)
+        with Library.open(LibrarySettings(), data) as library:
+            tracks = library.tracks(None, 1000)
+            assert len(tracks) >= kept
+            kept = len(tracks)
+            for track in tracks:
+                file, _ = library.open_audio(track.id, "flac")
+                with file:
+                    assert hashlib.sha256(file.read()).hexdigest() == track.id
+            assert {path.name for path in (data / "audio").glob("??/*")} == {f"{track.id}.{codec}" for track in tracks for codec in ("flac", "opus")}
+    assert kept > 0
 
 
 def test_closing_in_the_middle_of_a_job_leaves_no_process_and_no_half_track(open_site: OpenSite) -> None:
