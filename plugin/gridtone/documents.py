@@ -7,6 +7,7 @@ own checks find (`Wrong`, `refuse`), comes back as `Problem`s that point at the 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,8 +90,8 @@ def refuse(wrongs: Sequence[Wrong]) -> None:
 def did_you_mean(word: object, known: Iterable[str]) -> str:
     """A fix that names the nearest known word, or all of them where they are few."""
     words = sorted(known)
-    near = difflib.get_close_matches(str(word), words, n=1, cutoff=0.6) or [known for known in words if known.lower() == str(word).lower()]
-    if near:
+    near = difflib.get_close_matches(str(word).lower(), words, n=1, cutoff=0.6)
+    if near := near or [known for known in words if len(str(word)) > 2 and str(word).lower() in known.lower()]:
         return f"did you mean `{near[0]}`?"
     return f"known here: {', '.join(words)}" if 0 < len(words) <= 40 else ""
 
@@ -145,7 +146,8 @@ class Document:
         if found not in self._spots:
             return Problem(self.file, 1, 1, message, fix)
         spot = self._spots[found]
-        if on_key or (found != at and found):
+        empty = spot.value.start_mark.index == spot.value.end_mark.index
+        if on_key or empty or (found != at and found):
             return self._problem_at(spot.key.start_mark.index, message, fix)
         start = spot.value.start_mark.index
         if isinstance(spot.value, ScalarNode):
@@ -209,7 +211,8 @@ class Document:
         return None
 
     def _syntax_problem(self, error: MarkedYAMLError) -> Problem:
-        mark = error.problem_mark or error.context_mark
+        unclosed = error.context_mark is not None and re.search("end of stream|stream end", error.problem or "") is not None
+        mark = error.context_mark if unclosed or error.problem_mark is None else error.problem_mark
         index = mark.index if mark is not None else 0
         message = ", ".join(part for part in (error.context, error.problem) if part)
         line = self._text[self._text.rfind("\n", 0, index) + 1 :].split("\n", 1)[0].strip()
@@ -233,14 +236,15 @@ class Document:
         if last == "[key]":
             return self.problem(place, f"the key `{place[-1]}` is not right: {_lower(details['msg'])}", "quote it if it is meant as text", on_key=True)
         spot = self._spots.get(place)
-        found = f", found `{_short(self._source(spot.value))}`" if spot else ""
+        found = f", found `{_short(self._source(spot.value)) or 'nothing'}`" if spot else ""
         expected = [str(word) for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
         if details["type"] in ("literal_error", "union_tag_invalid"):
             words = expected or [word.strip(" '") for word in str(context.get("expected_tags", "")).split(",")]
             value = details["input"] if details["type"] == "literal_error" else context.get("tag")
             place = place if details["type"] == "literal_error" else (*place, str(context.get("discriminator", "")).strip("'"))
             return self.problem(place, f"{name}: `{_short(str(value))}` is not one of {', '.join(f'`{word}`' for word in words)}", did_you_mean(value, words))
-        return self.problem(place, f"{name}: {_lower(details['msg'])}{found}", _EXAMPLES.get(details["type"], ""))
+        message = "must be a mapping" if details["type"] in _MAPPING_TYPES else _lower(details["msg"])
+        return self.problem(place, f"{name}: {message}{found}", _EXAMPLES.get(details["type"], ""))
 
     def _walk(self, loc: Iterable[str | int], model: type[BaseModel], at: Place) -> tuple[Place, list[Any]]:
         """Follow pydantic's location through the data, and the types beside it. Names that pydantic adds for the members of a union are not in the data."""
@@ -338,7 +342,8 @@ def _lower(message: str) -> str:
     return message[:1].lower() + message[1:]
 
 
-_EXAMPLES = {
+_MAPPING_TYPES = ("dict_type", "model_type", "model_attributes_type")
+_EXAMPLES = dict.fromkeys(_MAPPING_TYPES, "write `key: value` lines, indented below it") | {
     "string_type": "write text, quoted if it looks like a number",
     "int_type": "write a whole number such as 60",
     "int_parsing": "write a whole number such as 60",
@@ -348,9 +353,6 @@ _EXAMPLES = {
     "finite_number": "write a number such as 0.5",
     "bool_type": "write true or false",
     "bool_parsing": "write true or false",
-    "dict_type": "write `key: value` lines, indented below it",
-    "model_type": "write `key: value` lines, indented below it",
-    "model_attributes_type": "write `key: value` lines, indented below it",
     "list_type": "write a list: `- item` lines, or [one, two]",
     "tuple_type": "write a list: `- item` lines, or [one, two]",
     "too_short": "add what is missing, or delete the key",
@@ -365,7 +367,7 @@ def _syntax_fix(message: str, character: str) -> str:
         return 'quote a text that begins with > or |: "> 100"'
     if "mapping values are not allowed" in message:
         return "quote a text that contains `: `, and check the indentation"
-    if "undefined alias" in message:
+    if "alias" in message:
         return "quote a text that begins with *, or define the alias with &"
     if "quoted scalar" in message:
         return "close the quote, and double every \\ in it" if "escape" in message else "close the quote"

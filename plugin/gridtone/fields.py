@@ -17,7 +17,7 @@ def _seconds(value: Any) -> float:
     if isinstance(value, str) and re.fullmatch(f"(?:{_PART})+", value):
         return sum(float(part) * _UNITS[unit] for part, unit in re.findall(r"([\d.]+)(ms|s|m|h|d)", value))
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e10:
-        refuse([Wrong(f"`{value}` is not a duration", "write seconds as a number, or such as 90s, 5m or 1h30m")])
+        refuse([Wrong("no duration is given" if value is None else f"`{value}` is not a duration", "write seconds as a number, or such as 90s, 5m or 1h30m")])
     return float(value)
 
 

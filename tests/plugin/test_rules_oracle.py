@@ -87,7 +87,7 @@ def arriving(readings: list[Reading], now: float) -> list[Reading]:
     return [reading._replace(time=now + reading.time) for reading in readings]
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(rules(), st.lists(moments(), min_size=1, max_size=25))
 def test_the_incremental_evaluator_agrees_with_the_slow_one(written: Rules, story: list[tuple[float, list[Reading]]]) -> None:
     now = 1000.0
@@ -116,7 +116,7 @@ def test_the_incremental_evaluator_agrees_with_the_slow_one(written: Rules, stor
         assert standing.reason["zh"]
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(rules(), st.lists(moments(), min_size=1, max_size=15))
 def test_without_ticks_nothing_is_due_before_the_deadline(written: Rules, story: list[tuple[float, list[Reading]]]) -> None:
     """Between two readings the slow evaluator, asked every eighth of a second, never changes before the fast one says that it is due."""
@@ -136,7 +136,7 @@ def test_without_ticks_nothing_is_due_before_the_deadline(written: Rules, story:
         slow.now = now
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(rules(), rules(), st.lists(moments(), min_size=1, max_size=10), st.lists(moments(), max_size=10))
 def test_swapping_to_the_same_signals_and_other_states_agrees_with_having_had_them(
     first: Rules, second: Rules, before: list[tuple[float, list[Reading]]], after: list[tuple[float, list[Reading]]]
