@@ -193,7 +193,7 @@ def test_telemetry_is_good_at_first_then_some_is_doubtful_and_a_line_falls_silen
     assert all(not qualities and not silent for qualities, silent in story[:clean])
     assert {quality for qualities, _ in story for quality in qualities.values()} == {"uncertain", "bad"}
     silences = sum(len(silent) for _, silent in story) * 2
-    assert 60 <= silences <= 900
+    assert 120 <= silences <= 1800
     assert all(prefix.startswith("line/") and prefix.endswith("/") for _, silent in story for prefix in silent)
 
 

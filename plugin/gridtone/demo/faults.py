@@ -19,8 +19,8 @@ class FaultKind(NamedTuple):
 
 DOUBT = FaultKind(every_seconds=60.0, lasts_seconds=12.0)
 """One measurement is of uncertain quality, or bad."""
-SILENCE = FaultKind(every_seconds=1200.0, lasts_seconds=60.0)
-"""The gateway hears nothing of one line."""
+SILENCE = FaultKind(every_seconds=1200.0, lasts_seconds=120.0)
+"""The gateway hears nothing of one line, for longer than the default rules take a reading for fresh."""
 
 
 class TelemetryFaults:
