@@ -18,7 +18,7 @@ class Entry:
     """What a word or phrase is."""
 
     kind: str
-    """With a meaning: `word`, `mood`, `instrument`, `unavailable`, `given`; `scale` before a number.
+    """With a meaning: `word`, `mood`, `instrument`, `unavailable`, `given`; `scale_name` before a number.
     Grammar: `negation`, `after`, `not_negation`, `degree`, `filler`, `and`, `list`, `or`, `but`, `plain`."""
     name: str
     """What reports call it: `fast`, `calm`, `warm pad`."""
@@ -83,7 +83,7 @@ def _phrases(table: Mapping[str, Any]) -> Iterator[tuple[str, Entry]]:
             values = {scale: row[scale] for scale in SCALES if scale in row}
             for phrase in row["en"] + row["zh"]:
                 yield phrase, Entry(kind, name, values)
-    for section, kind in {"instruments": "instrument", "unavailable": "unavailable", "given": "given", "scale_names": "scale", "connectors": ""}.items():
+    for section, kind in {"instruments": "instrument", "unavailable": "unavailable", "given": "given", "scale_names": "scale_name", "connectors": ""}.items():
         for name, phrases in table[section].items():
             for phrase in phrases:
                 yield phrase, Entry(kind or name, name)

@@ -38,8 +38,9 @@ _TEMPO = (
     r"\s?(?:(?P<or_less>or (?:less|below|slower)|以下|以内)|(?P<or_more>or (?:more|above|faster)|以上))?"
 )
 _DURATION = r"\d{1,5}(?:\.\d{1,2})?[\s-]{0,2}(?:seconds?|secs?|minutes?|mins?|hours?|hrs?|ms|s\b|h\b|秒钟?|分钟|小时)"
+_SCALE_NAME = "|".join(phrase for phrase, entry in lexicon().entries.items() if entry.kind == "scale_name")
 _SCALE = (
-    rf"(?P<scale>{'|'.join(phrase for phrase, entry in lexicon().entries.items() if entry.kind == 'scale')})\s{{0,3}}(?:level|is|of|at|=|:|为|是)?\s{{0,3}}"
+    rf"(?P<scale>{_SCALE_NAME})\s{{0,3}}(?:level|is|of|at|=|:|为|是)?\s{{0,3}}"
     r"(?P<value>\d{1,3}(?:\.\d{1,3})?)(?P<percent>\s?%)?(?!\d)"
 )
 _MODES = {

@@ -1,6 +1,7 @@
 """What an engine made of a prompt's text."""
 
 from dataclasses import dataclass, field, fields, replace
+from math import inf, isfinite
 
 from gridtone_engine.prompt import INSTRUMENTS, Attributes, Prompt
 from gridtone_engine.text.grammar import Claim, claims
@@ -50,15 +51,14 @@ class _Scores:
 
     def value(self) -> float | None:
         """The mean of the strongest kind, kept within the bounds; a bound alone is the value."""
-        asked = self.numbers or self.words or self.moods
-        low, high = max(self.at_least, default=None), min(self.at_most, default=None)
-        asked = asked or [bound for bound in (low, high) if bound is not None] or self.against_moods
+        low, high = max(self.at_least, default=-inf), min(self.at_most, default=inf)
+        bounds = [bound for bound in (low, high) if isfinite(bound)]
+        asked = self.numbers or self.words or self.moods or bounds or self.against_moods
         if not asked:
             return None
-        value = sum(asked) / len(asked)
-        if high is not None and low is not None and low > high:
+        if low > high:
             return (low + high) / 2
-        return min(max(value, low if low is not None else value), high if high is not None else value)
+        return min(max(sum(asked) / len(asked), low), high)
 
 
 class _Meaning:
