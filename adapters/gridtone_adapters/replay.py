@@ -56,7 +56,7 @@ class _Record(NamedTuple):
 
 
 class _BadRow(NamedTuple):
-    """A row that cannot be split into records."""
+    """A row that is no record."""
 
     where: str
     reason: str

@@ -16,13 +16,13 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from gridtone_adapters import MqttConfig, open_adapter
+from gridtone_adapters import Adapter, MqttConfig, Reading, open_adapter
 
 POINTS = 2_000
 ROUNDS = 5
@@ -102,30 +102,28 @@ def bare(port: int, messages: int, qos: int = 0) -> float:
     return messages / seconds
 
 
-def adapter(port: int, messages: int) -> float:
-    """Readings a second that come out of the adapter's batches."""
-    config = MqttConfig.model_validate(
-        {
-            "host": "127.0.0.1",
-            "port": port,
-            "queue_limit": messages + 1,
-            "topics": [
-                {
-                    "topic": "grid/{element}/{id}/{quantity}",
-                    "point": "{element}/{id}/{quantity}",
-                    "time_path": "time",
-                    "quality_path": "quality",
-                    "unit_path": "unit",
-                    "max_future_seconds": 1e6,
-                }
-            ],
-        }
+def connected(port: int, messages: int) -> tuple[Adapter, Iterator[list[Reading]]]:
+    """The adapter, subscribed, and its batches."""
+    topic = {
+        "topic": "grid/{element}/{id}/{quantity}",
+        "point": "{element}/{id}/{quantity}",
+        "time_path": "time",
+        "quality_path": "quality",
+        "unit_path": "unit",
+    }
+    source = open_adapter(
+        MqttConfig.model_validate({"host": "127.0.0.1", "port": port, "queue_limit": messages + 1, "topics": [topic | {"max_future_seconds": 1e6}]})
     )
-    source = open_adapter(config)
     batches = source.batches()
     deadline = time.monotonic() + 10
     while source.health().problem and time.monotonic() < deadline:
         time.sleep(0.05)
+    return source, batches
+
+
+def adapter(port: int, messages: int) -> float:
+    """Readings a second that come out of the adapter's batches."""
+    source, batches = connected(port, messages)
     threading.Thread(target=send, args=(port, messages)).start()
     count, began = 0, 0.0
     for batch in batches:
@@ -140,6 +138,35 @@ def adapter(port: int, messages: int) -> float:
     if health.dropped or health.rejected:
         raise SystemExit(f"adapter: {health}")
     return messages / seconds
+
+
+def publish_slowly(port: int, messages: int, per_second: int) -> None:
+    """Send messages that carry the time of their sending."""
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(packet(0x10, text("MQTT") + b"\x04\x02\x00\x00" + text("load")))
+        connection.recv(4)
+        began = time.perf_counter()
+        for number in range(messages):
+            time.sleep(max(0.0, began + number / per_second - time.perf_counter()))
+            connection.sendall(packet(0x30, text(f"grid/line/HV-{number % POINTS}/loading_pct") + json.dumps({"value": number, "time": time.time()}).encode()))
+        connection.sendall(packet(0xE0, b""))
+        connection.recv(1)
+
+
+def delays_ms(port: int, messages: int, per_second: int) -> list[float]:
+    """From each publish to its reading in a batch."""
+    source, batches = connected(port, messages)
+    publisher = multiprocessing.get_context("spawn").Process(target=publish_slowly, args=(port, messages, per_second))
+    publisher.start()
+    delays: list[float] = []
+    for batch in batches:
+        now = time.time()
+        delays += [(now - reading.time) * 1000 for reading in batch]
+        if len(delays) == messages:
+            break
+    source.close()
+    publisher.join()
+    return sorted(delays)
 
 
 def main() -> None:
@@ -157,6 +184,7 @@ def main() -> None:
             for _ in range(ROUNDS):
                 for measure, rates in rounds:
                     rates.append(measure(port, messages))
+            delays = delays_ms(port, 5_000, 1_000)
         finally:
             broker.terminate()
             broker.wait()
@@ -167,6 +195,9 @@ def main() -> None:
     print(f"{'MQTT adapter (JSON, time, quality), /s':44}{adapter_rate:14,.0f}{'':>10}")
     print(f"{'adapter / bare, median of ' + str(ROUNDS) + ' pairs':44}{statistics.median(ratios):14.2f}{TARGET:>10}")
     print(f"{'adapter / bare, lowest and highest':44}{f'{ratios[0]:.2f} - {ratios[-1]:.2f}':>14}")
+
+    print(f"{'publish to reading at 1,000/s, ms, p50':44}{delays[len(delays) // 2]:14.1f}")
+    print(f"{'publish to reading at 1,000/s, ms, p99':44}{delays[len(delays) * 99 // 100]:14.1f}")
 
 
 if __name__ == "__main__":
