@@ -1,0 +1,189 @@
+"""A backend in memory, with real audio, and a server around it on a free port. Run as a script, it serves one playing track until it is killed."""
+
+import hashlib
+import io
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, BinaryIO
+
+import numpy as np
+import soundfile
+from gridtone_adapters import Health, Rejected
+from numpy.typing import NDArray
+
+from gridtone.cue import Cue
+from gridtone.events import EventLog
+from gridtone.library.track import Track
+from gridtone.rules.standing import Comparison, SignalView, Standing
+from gridtone.server import ServerSettings, create_app, serve
+from gridtone.server.backend import Codec, SamplerView, StateSpan, StateView
+from gridtone.words import Words
+
+SAMPLE_RATE = 48000
+TITLES: dict[str, tuple[str, Words, int]] = {
+    "day": ("normal", {"en": "Normal, day load", "zh": "正常，日间负荷"}, 10),
+    "evening_peak": ("normal", {"en": "Normal, evening peak", "zh": "正常，晚高峰"}, 20),
+    "restorative": ("restorative", {"en": "Restoring", "zh": "恢复中"}, 60),
+    "alert": ("alert", {"en": "Alert", "zh": "警戒"}, 70),
+    "emergency": ("emergency", {"en": "Emergency", "zh": "紧急"}, 80),
+    "in_extremis": ("in_extremis", {"en": "In extremis", "zh": "崩溃"}, 90),
+    "no_data": ("unknown", {"en": "No data", "zh": "无数据"}, 100),
+}
+REASONS: dict[str, Words] = {
+    "day": {"en": "All lines are below 80 % and all voltages within limits", "zh": "所有线路负载低于 80 %，电压均在限值内"},
+    "alert": {"en": "Line HV-12 is loaded to 92 % (limit 90 %)", "zh": "线路 HV-12 负载 92 %（限值 90 %）"},
+    "emergency": {"en": "Line HV-12 is loaded to 112 % (limit 100 %)", "zh": "线路 HV-12 负载 112 %（限值 100 %）"},
+    "no_data": {"en": "Frequency has had no reading for 40 s", "zh": "频率已 40 秒无读数"},
+}
+
+
+def chord(hertz: Sequence[float], seconds: float, level: float = 0.1) -> NDArray[np.float64]:
+    """Steady sines, shape (frames, 2)."""
+    time_axis = np.arange(int(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+    mono = level * np.sum([np.sin(2 * np.pi * f * time_axis) for f in hertz], axis=0)
+    return np.stack([mono, mono], axis=1)
+
+
+def noise(seed: int, seconds: float, level: float = 0.1) -> NDArray[np.float64]:
+    return np.random.default_rng(seed).normal(0, level, (int(seconds * SAMPLE_RATE), 2)).clip(-1, 1)
+
+
+def _encoded(samples: NDArray[np.float64], **how: str) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, samples, SAMPLE_RATE, **how)
+    return file.getvalue()
+
+
+class MemoryBackend:
+    """Implements `Backend`; the tests play the service."""
+
+    def __init__(self) -> None:
+        self.events = EventLog()
+        self.audio: dict[tuple[str, str], bytes] = {}
+        self.library: dict[str, Track] = {}
+        self.spans: list[StateSpan] = []
+        self.missing: list[str] = []
+        self.problem = ""
+        self.show("day", publish=False)
+        self._cue = Cue(1, time.time(), "silence", "day", {"en": "Nothing in stock yet", "zh": "库存为空"})
+
+    def add_track(self, samples: NDArray[np.float64], state: str = "day", codecs: Sequence[Codec] = ("opus", "flac"), **changes: Any) -> Track:
+        flac = _encoded(samples, format="FLAC", subtype="PCM_16")
+        track_id = hashlib.sha256(flac).hexdigest()
+        for codec in codecs:
+            self.audio[track_id, codec] = flac if codec == "flac" else _encoded(samples, format="OGG", subtype="OPUS")
+        track = Track(
+            track_id, state, "calm, warm pads and a slow piano", len(samples) / SAMPLE_RATE, SAMPLE_RATE, 60.0, "D minor", 0.3, 4.0, 0.0, -23.0, -6.0,
+            "composer", "composer 1", len(self.library), "CC0-1.0", time.time() + len(self.library) * 1e-3,
+        )  # fmt: skip
+        self.library[track_id] = replace(track, **changes)
+        return self.library[track_id]
+
+    def show(self, state: str, publish: bool = True) -> None:
+        severity, title, _ = TITLES[state]
+        value = {"alert": 92.4, "emergency": 112.0}.get(state, 63.1)
+        self._standing = Standing(
+            state, title, severity, time.time() - 130, "max_line_loading_pct > 90 or frequency_hz < 49.9", REASONS.get(state, REASONS["day"]), state == "no_data",
+            (Comparison("max_line_loading_pct", ">", 90.0, value > 90), Comparison("frequency_hz", "<", 49.9, False)),
+            (
+                SignalView("max_line_loading_pct", value, "%", 1.2, False, "line/HV-12/loading_pct"),
+                SignalView("frequency_hz", None if state == "no_data" else 50.012, "Hz", 40.3 if state == "no_data" else 0.4, state == "no_data"),
+            ),
+        )  # fmt: skip
+        if publish:
+            self.events.publish("state", self._standing)
+
+    def give(self, action: str, track: Track | None = None, **changes: Any) -> Cue:
+        """Publish the next cue."""
+        reason = {"en": "The state changed", "zh": "状态已改变"}
+        self._cue = replace(Cue(self._cue.id + 1, time.time(), action, self._standing.state, reason, track, crossfade_seconds=2.0), **changes)  # type: ignore[arg-type]
+        self.events.publish("cue", self._cue)
+        return self._cue
+
+    def standing(self) -> Standing:
+        return self._standing
+
+    def cue(self) -> Cue:
+        return self._cue
+
+    def states(self) -> Sequence[StateView]:
+        return [
+            StateView(name, title, severity, "" if name == "no_data" else "calm, warm pads", name == "no_data", priority, (3 * i) % 5, 4)
+            for i, (name, (severity, title, priority)) in enumerate(TITLES.items())
+        ]
+
+    def history(self, start: float, end: float) -> Sequence[StateSpan]:
+        return [span for span in self.spans if span.start < end and (span.end is None or span.end > start)]
+
+    def tracks(self, state: str | None, limit: int, before: float | None) -> Sequence[Track]:
+        newest_first = sorted(self.library.values(), key=lambda track: -track.created)
+        return [track for track in newest_first if (state in (None, track.state)) and (before is None or track.created < before)][:limit]
+
+    def track(self, track_id: str) -> Track | None:
+        return self.library.get(track_id)
+
+    def open_audio(self, track_id: str, codec: Codec) -> tuple[BinaryIO, int] | None:
+        content = self.audio.get((track_id, codec))
+        return None if content is None else (io.BytesIO(content), len(content))
+
+    def sampler(self) -> SamplerView:
+        return SamplerView(True, "composer", "", "track 2 of 4 for Alert", 0.42, ("alert, seed 7: loudness -20.1 LUFS, wanted -23 ±0.5",))
+
+    def adapters(self) -> Sequence[Health]:
+        rejected = Rejected("not_a_number", "grid/line/HV-7/loading_pct", '{"value": "n/a"}')
+        return [
+            Health("scada", True, received=48211, rejected={"not_a_number": 3}, samples=(rejected,)),
+            Health("historian", False, "cannot connect to influx.example:8086: connection refused; is InfluxDB running?", received=120, dropped=2),
+        ]
+
+    def rules_problem(self) -> str:
+        return self.problem
+
+    def not_ready(self) -> Sequence[str]:
+        return self.missing
+
+
+def day_of_states(now: float) -> list[StateSpan]:
+    """A plausible last day, ending in a state that lasts."""
+    hours = [("day", 9.0), ("evening_peak", 4.0), ("alert", 0.4), ("emergency", 0.15), ("restorative", 0.5), ("day", 6.0), ("no_data", 0.2), ("day", 3.75)]
+    start = now - sum(length for _, length in hours) * 3600
+    spans = []
+    for state, length in hours:
+        end = start + length * 3600
+        spans.append(StateSpan(state, TITLES[state][0], start, end, REASONS.get(state, REASONS["day"])))
+        start = end
+    spans[-1] = replace(spans[-1], end=None)
+    return spans
+
+
+@contextmanager
+def running(backend: MemoryBackend, **settings: Any) -> Iterator[str]:
+    """Serve `backend` on a loopback port (a free one unless said); yield the address."""
+    checked = ServerSettings(**{"port": 0, "max_listeners": 20} | settings)
+    ready, stop = threading.Event(), threading.Event()
+    addresses: list[str] = []
+
+    def on_ready(address: str) -> None:
+        addresses.append(address)
+        ready.set()
+
+    thread = threading.Thread(target=serve, args=(create_app(backend, checked), checked, on_ready, stop))
+    thread.start()
+    try:
+        assert ready.wait(10), "the server did not start"
+        yield addresses[0]
+    finally:
+        stop.set()
+        thread.join(10)
+        assert not thread.is_alive(), "the server did not stop"
+
+
+if __name__ == "__main__":
+    memory = MemoryBackend()
+    memory.give("play", memory.add_track(chord([440.0], 60)))
+    server_settings = ServerSettings(port=int(sys.argv[1]))
+    serve(create_app(memory, server_settings), server_settings, on_ready=lambda url: print(url, flush=True))
