@@ -93,8 +93,9 @@ class Worker:
 
     def _deliver(self, job: Job, rendition: Rendition, batch: Batch) -> None:
         """Finish, check and write one track."""
-        samples = finish(rendition.samples, rendition.sample_rate)
-        report = check(samples, rendition.sample_rate, GateLimits(**job.limits))
+        limits = GateLimits(**job.limits)
+        samples = finish(rendition.samples, rendition.sample_rate, limits)
+        report = check(samples, rendition.sample_rate, limits)
         if not report.passed:
             self._send(Rejected(job, [_reason(failure) for failure in report.failures]))
             return
