@@ -22,7 +22,7 @@ from gridtone_adapters.conventions import Conventions, Interpreter, Unreadable
 from gridtone_adapters.influx_languages import Flux, InfluxQl, Language, Refused, Row, Selection, basic
 from gridtone_adapters.intake import Intake
 from gridtone_adapters.reading import Reading
-from gridtone_adapters.security import Secret, SetupError, Tls, explain, plain
+from gridtone_adapters.security import Secret, SetupError, Tls, explain, inline_secret, plain
 
 NS = 10**9
 PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
@@ -87,6 +87,13 @@ class InfluxConfig(BaseModel):
     timeout_seconds: float = Field(10.0, gt=0, description="How long an answer may take.")
     retry_max_seconds: float = Field(60.0, gt=0, description="Longest pause after failures; it starts at `poll_seconds` and doubles.")
     queue_limit: int = Field(100_000, ge=2, description="Readings that may wait to be processed. When it is full polling waits; nothing is lost.")
+
+    @field_validator("url", mode="before")
+    @classmethod
+    def _no_user(cls, given: Any) -> Any:
+        if isinstance(given, str) and "@" in given:
+            raise inline_secret("write the address without user and password: there are `username` and `password` for them")
+        return given
 
     @model_validator(mode="after")
     def _complete(self) -> "InfluxConfig":

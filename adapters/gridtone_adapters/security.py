@@ -7,10 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 
 class SetupError(Exception):
     """Something on this machine is missing or wrong; the text says what to do."""
+
+
+def inline_secret(advice: str) -> PydanticCustomError:
+    """What to raise for a secret in a configuration file. Whoever shows an error of the type `inline_secret` must not show its input."""
+    return PydanticCustomError("inline_secret", "{advice}", {"advice": advice})
 
 
 class Secret(BaseModel):
@@ -25,7 +31,7 @@ class Secret(BaseModel):
     @classmethod
     def _never_inline(cls, given: Any) -> Any:
         if isinstance(given, str | int | float):
-            raise ValueError("a secret is never written here: use {file: /path/to/it} or {env: NAME_OF_VARIABLE}")
+            raise inline_secret("a secret is never written here: use `{file: /path/to/it}` or `{env: NAME_OF_VARIABLE}`")
         return given
 
     @model_validator(mode="after")

@@ -236,7 +236,7 @@ class Document:
         if last == "[key]":
             return self.problem(place, f"the key `{place[-1]}` is not right: {_lower(details['msg'])}", "quote it if it is meant as text", on_key=True)
         spot = self._spots.get(place)
-        found = f", found `{_short(self._source(spot.value)) or 'nothing'}`" if spot else ""
+        found = f", found `{_short(self._source(spot.value)) or 'nothing'}`" if spot and details["type"] != "inline_secret" else ""
         expected = [str(word) for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
         if details["type"] in ("literal_error", "union_tag_invalid"):
             words = expected or [word.strip(" '") for word in str(context.get("expected_tags", "")).split(",")]

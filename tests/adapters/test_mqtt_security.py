@@ -17,6 +17,8 @@ from cryptography.x509.oid import NameOID
 from pydantic import ValidationError
 from telemetry_servers import Broker, find_program, free_port, wait_until
 
+from gridtone.config import load_site
+from gridtone.documents import DocumentError
 from gridtone_adapters import MqttConfig, open_adapter
 
 TOPIC = {"topic": "grid/{id}", "point": "{id}", "payload": "number"}
@@ -70,6 +72,15 @@ def test_user_and_password_from_the_environment(guarded, collect, monkeypatch):
 def test_a_password_in_the_file_itself_is_refused_and_not_repeated():
     with pytest.raises(ValidationError) as refused:
         config(1, password="hunter2")
+    assert "never written here" in str(refused.value)
+    assert "hunter2" not in str(refused.value)
+
+
+def test_nor_does_a_check_of_the_site_repeat_it(tmp_path):
+    site = tmp_path / "site.yaml"
+    site.write_text('adapters:\n  - {kind: mqtt, host: broker, password: hunter2, topics: [{topic: "a", point: "a"}]}\n')
+    with pytest.raises(DocumentError) as refused:
+        load_site(site, {})
     assert "never written here" in str(refused.value)
     assert "hunter2" not in str(refused.value)
 
