@@ -61,7 +61,7 @@ class EngineChain:
         """Which engines failed and why, and what is done about it; empty while the preferred one works."""
         if not self._rests:
             return ""
-        failures = "; ".join(f"engine {name} failed: {rest.reason}" for name, rest in list(self._rests.items()))
+        failures = "; ".join(f"engine {name} failed: {rest.reason}" for name, rest in self._rests.copy().items())
         at_work = self.current(now)
         meanwhile = f"engine {at_work.name} fills the stock" if at_work else "no engine fills the stock; what is in it goes on playing"
         return f"{failures}. {meanwhile}, and what failed is tried again within {self._longest_rest_seconds / 60:g} minutes"

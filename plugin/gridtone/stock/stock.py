@@ -149,13 +149,14 @@ class Stock:
     def view(self) -> SamplerView:
         now = time.monotonic()
         engine = self._chain.current(now)
-        jobs = self._batch.jobs if self._batch else []
+        batch = self._batch
+        jobs = batch.jobs if batch else []
         given_up = [
             f"state {state}: {attempts.failed} tracks in a row failed the gate ({attempts.last_reason}); change its prompt, or wait for the next attempt"
-            for state, attempts in list(self._attempts.items())
+            for state, attempts in self._attempts.copy().items()
             if attempts.rests_until > now
         ]
-        problems = [self._library.problem(), *list(self._problems.values()), self._chain.problem(now), *given_up]
+        problems = [self._library.problem(), *self._problems.copy().values(), self._chain.problem(now), *given_up]
         failures = self._library.failures(FAILURES_SHOWN)
         return SamplerView(
             running=bool(jobs),
@@ -184,7 +185,7 @@ class Stock:
             with self._problems_shown("sampling"):
                 while not self._closing.is_set() and self._sample_batch():
                     pass
-            self._sampler.stop()
+                self._sampler.stop()
 
     def _sample_batch(self) -> bool:
         """Make what is most urgent. False when there is nothing to do, or no way to do it now."""
