@@ -119,7 +119,7 @@ def test_a_storm_leaves_dead_buses_and_lost_load_that_come_back_in_stages(grid: 
     run = simulation(grid)
     before = values(run.step())
     run.force("storm")
-    steps = [values(run.step()) for _ in range(58)]
+    steps = [values(run.step()) for _ in range(68)]
     lost = np.array([step["grid/lost_load_mw"] for step in steps])
     dead = np.array([(matching(step, "/energized") == 0).sum() for step in steps])
 

@@ -38,7 +38,7 @@ def choose_trips(
     def supplying(candidates: Sequence[Corridor], count: int) -> list[Corridor]:
         """Draw some, the likelier the more load they supply."""
         supplied = np.array([load_mw[list(corridor.loads)].sum() for corridor in candidates])
-        return [candidates[i] for i in rng.choice(len(candidates), count, replace=False, p=supplied**2 / (supplied**2).sum())]
+        return [candidates[i] for i in rng.choice(len(candidates), count, replace=False, p=supplied / supplied.sum())]
 
     single = [corridor for corridor in corridors if len(corridor.circuits) == 1 and corridor.loads]
     double = [corridor for corridor in corridors if len(corridor.circuits) > 1]
