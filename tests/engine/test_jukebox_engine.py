@@ -125,6 +125,15 @@ def test_a_draft_is_decoded_from_the_top(folder: Path) -> None:
     assert not np.array_equal(draft.samples, whole.samples)
 
 
+def test_a_draft_that_is_kept_is_only_upsampled_later(folder: Path) -> None:
+    prompts = [Prompt("calm", seconds=0.1, seed=9)]
+    [draft] = open_engine("jukebox", model="miniature", folder=folder, draft=True, keep_codes=True).sample(prompts)
+    reports: list[Progress] = []
+    [whole] = open_engine("jukebox", model="miniature", folder=folder).sample(prompts, progress=reports.append)
+    assert all("level 2: 35 of 35" in report.step or "level 2" not in report.step for report in reports)
+    assert draft.samples.shape == whole.samples.shape
+
+
 @pytest.mark.parametrize("options", [{"dtype": "bfloat16"}, {"quantised": "int8"}, {"quantised": "fp8"}, {"window_parallel": True}, {"batch": 1}])
 def test_options_that_trade_make_music_too(folder: Path, options: dict[str, object]) -> None:
     [rendition] = Jukebox("miniature", folder=folder, **options).sample([Prompt(seconds=0.1)])  # type: ignore[arg-type]

@@ -86,7 +86,7 @@ class Table:
             return 0
         return max(0, (length - 1) // self.block_length - rows_back) * self.block_length
 
-    def address(self, position: Tensor) -> "Address":
+    def address(self, position: Tensor, dtype: torch.dtype) -> "Address":
         """Where a step at `position` (batch,) writes and reads, as flat indices, so that a step needs no decision on the host."""
         batch = torch.arange(len(position), device=position.device)
         if self.kind is Kind.CROSS:
@@ -97,7 +97,8 @@ class Table:
             return Address(write, batch * 2 + 1 - row, mask=None)
         seen = row if self.kind is Kind.COLUMN else torch.zeros_like(row)
         limit = position if self.kind is Kind.PRIME else column
-        mask = torch.arange(self.span, device=position.device) <= limit[:, None]
+        later = torch.arange(self.span, device=position.device) > limit[:, None]
+        mask = torch.zeros(later.shape, dtype=dtype, device=position.device).masked_fill(later, -torch.inf)
         return Address(write, batch * self.rows + seen, mask[:, None, None])
 
 
@@ -110,7 +111,7 @@ class Address:
     read: Tensor
     """Row a track, (batch,), counted over batch x rows."""
     mask: Tensor | None
-    """Which columns of it exist, (batch, 1, 1, span)."""
+    """Added to the scores: minus infinity for columns that are not written yet, (batch, 1, 1, span)."""
 
 
 class Attention(nn.Module):
@@ -150,7 +151,8 @@ class Attention(nn.Module):
             if cache is not None:
                 self._remember(key_value, cache)
         key, value = key_value.chunk(2, dim=-1)
-        return self.out(self._join(self._attend(self._split(query), self._split(key), self._split(value))))
+        attended = self._attend(self._split(query), self._split(key), self._split(value))
+        return self.out(attended.transpose(1, 2).flatten(2))
 
     def step(self, x: Tensor, cache: Tensor, address: Address) -> Tensor:
         """One position a track, (batch, width), each at its own place."""
@@ -160,9 +162,10 @@ class Attention(nn.Module):
             query, key_value = self.query_key_value(x).tensor_split((self.out.in_features,), dim=-1)
             cache.flatten(0, 2).index_copy_(0, address.write, key_value)
         seen = cache[:, 0] if self.table.rows == 1 else cache.flatten(0, 1).index_select(0, address.read)
-        key, value = seen.chunk(2, dim=-1)
-        attended = F.scaled_dot_product_attention(self._split(query[:, None]), self._split(key), self._split(value), attn_mask=address.mask)
-        return self.out(self._join(attended)[:, 0])
+        batch, span, _ = seen.shape
+        key, value = seen.view(batch, span, 2, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
+        attended = F.scaled_dot_product_attention(query.view(batch, self.heads, 1, -1), key, value, attn_mask=address.mask)
+        return self.out(attended.reshape(batch, -1))
 
     def _remember(self, key_value: Tensor, cache: Tensor) -> None:
         length = key_value.shape[1]
@@ -200,10 +203,7 @@ class Attention(nn.Module):
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
-    def _join(self, x: Tensor) -> Tensor:
-        return x.transpose(1, 2).flatten(2)
 
-
-def addresses(layers: Sequence[Attention], position: Tensor) -> dict[Kind, Address]:
+def addresses(layers: Sequence[Attention], position: Tensor, dtype: torch.dtype) -> dict[Kind, Address]:
     """The address of a step for each kind of attention among `layers`."""
-    return {table.kind: table.address(position) for table in {layer.table for layer in layers}}
+    return {table.kind: table.address(position, dtype) for table in {layer.table for layer in layers}}

@@ -23,7 +23,7 @@ def model() -> None:
 @click.option(
     "--from", "source", type=click.Path(exists=True, file_okay=False, path_type=Path), help="A folder that has the files: OpenAI's or Hugging Face's."
 )
-@click.option("--dtype", default="bfloat16", show_default=True, type=click.Choice(["bfloat16", "float16", "float32"]), help="Of the weights on disk.")
+@click.option("--dtype", default="float16", show_default=True, type=click.Choice(["float16", "bfloat16", "float32"]), help="Of the weights on disk.")
 @folder_option
 def get(name: str, accept_licence: str, source: Path | None, dtype: str, folder: Path) -> None:
     """Fetch the published model NAME and convert it once to safetensors. Goes on where an interrupted call stopped."""

@@ -52,13 +52,15 @@ class Jukebox:
         window_parallel: bool = False,
         moods: str | Path | None = None,
         total_seconds: float | None = None,
+        keep_codes: bool = False,
     ) -> None:
         """Open the model called `model` in `folder` (see `weights.py`).
 
         * `accept_licence`: the name of the licence of the published models; without it none of them is loaded
-        * `device`: `cuda` where there is one, else `cpu`; `dtype`: bfloat16 on cuda, else float32; `quantised`: 8-bit weights
+        * `device`: `cuda` where there is one, else `cpu`; `dtype`: float16 on cuda, else float32; `quantised`: 8-bit weights
         * `batch`: tracks at once; None: as many as the memory takes, and fewer when it runs out
         * `draft`: stop at the top level: rough, and many times faster
+        * `keep_codes`: leave the codes of finished runs in place, so that the same prompts without `draft` are only upsampled
         * `window_parallel`: upsample windows side by side: faster for few tracks, with seams
         * `moods`: a table of one's own in place of `moods.yaml`
         * `total_seconds`: of the piece that a track is said to be part of; None: as short as the model allows
@@ -78,12 +80,12 @@ class Jukebox:
         if self.licence == LICENCE and accept_licence != LICENCE:
             raise EngineError(NOTICE)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        kind = dtype or ("bfloat16" if device.startswith("cuda") else "float32")
+        kind = dtype or ("float16" if device.startswith("cuda") else "float32")
         self.model = f"jukebox {model}"
         self._model = weights.load_model(model, self._folder, torch.device(device), getattr(torch, kind), quantised)
         self._moods = read_moods(Path(moods) if moods else None)
         self._batch, self._temperature, self._total_seconds = batch, temperature, total_seconds
-        self._draft, self._window_parallel = draft, window_parallel
+        self._draft, self._window_parallel, self._keep_codes = draft, window_parallel, keep_codes
         self._arithmetic = f"{kind} {quantised or ''}".strip()
 
     def sample(
@@ -127,7 +129,8 @@ class Jukebox:
                 model=self.model,
                 licence=self.licence,
             )
-        shutil.rmtree(run)
+        if not self._keep_codes:
+            shutil.rmtree(run)
 
     def _track(self, prompt: Prompt, labels: "Mapping[str, Labels]") -> "Track":
         from gridtone_engine.jukebox.model import Track
@@ -157,7 +160,7 @@ class Jukebox:
     def _fingerprint(self, prompts: Sequence[Prompt]) -> str:
         """Names the run of these prompts with these settings."""
         asked = [{**asdict(prompt), "continue_from": prompt.continue_from and _digest(prompt.continue_from)} for prompt in prompts]
-        settings = [self.model, self._arithmetic, self._temperature, self._window_parallel, self._total_seconds, self._draft]
+        settings = [self.model, self._arithmetic, self._temperature, self._window_parallel, self._total_seconds]
         return hashlib.sha256(json.dumps([settings, asked, [asdict(mood) for mood in self._moods]]).encode()).hexdigest()[:16]
 
 

@@ -91,12 +91,10 @@ class JukeboxModel:
             )
         return Track(samples / rate, labels, seed, {level: codes})
 
-    def samples(self, track: Track, lowest_level: int = 0) -> int:
-        """Length of a track in audio samples: whole top codes, and enough of them for the upsamplers if these are wanted."""
+    def samples(self, track: Track) -> int:
+        """Length of a track in audio samples: whole top codes, and at least as many as an upsampler's window needs."""
         config = self.config.vqvae
-        wanted = round(track.seconds * config.sample_rate)
-        if lowest_level < config.levels - 1:
-            wanted = max(wanted, round(self.config.shortest_seconds * config.sample_rate))
+        wanted = round(max(track.seconds, self.config.shortest_seconds) * config.sample_rate)
         return -(-wanted // config.hops[-1]) * config.hops[-1]
 
     def unknown_names(self, track: Track) -> tuple[str, ...]:
@@ -124,7 +122,7 @@ class JukeboxModel:
         """
         start_level = self.config.top.level if start_level is None else start_level
         levels = range(start_level, lowest_level - 1, -1)
-        lengths = [self.samples(track, lowest_level) for track in tracks]
+        lengths = [self.samples(track) for track in tracks]
         run = RunFolder(folder, self._description(tracks, lengths, temperature, window_parallel)) if folder else None
         clock = Clock(self.config.priors, {level: sum(lengths) // self.config.vqvae.hops[level] for level in levels}, progress)
         done: list[Codes] = [dict(track.codes) for track in tracks]

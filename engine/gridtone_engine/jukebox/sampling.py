@@ -121,6 +121,7 @@ def sample_level(
         steps = min(*left, STEPS_BETWEEN_LOOKS)
         for _ in range(steps):
             step()
+        state.position[0].item()  # wait for the device: what is counted below has really been sampled
         for row, seat in enumerate(seats):
             if seat is None:
                 continue

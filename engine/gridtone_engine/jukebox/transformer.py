@@ -6,7 +6,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from gridtone_engine.jukebox.attention import Attention, Kind, addresses, layer_kinds
+from gridtone_engine.jukebox.attention import Address, Attention, Kind, addresses, layer_kinds
 from gridtone_engine.jukebox.configs import TransformerConfig
 
 
@@ -28,6 +28,14 @@ class Layer(nn.Module):
     def mlp(self, x: Tensor) -> Tensor:
         return self.mlp_out(quick_gelu(self.mlp_in(self.mlp_norm(x))))
 
+    def forward(self, x: Tensor, lyrics: Tensor | None, cache: Tensor | None) -> Tensor:
+        x = x + self.attention(self.attention_norm(x), lyrics, cache)
+        return x + self.mlp(x)
+
+    def step(self, x: Tensor, cache: Tensor, address: Address) -> Tensor:
+        x = x + self.attention.step(self.attention_norm(x), cache, address)
+        return x + self.mlp(x)
+
 
 class Transformer(nn.Module):
     """`forward` is for training, scoring and prefill; `step` is for sampling. Both give the same numbers, up to rounding."""
@@ -44,14 +52,12 @@ class Transformer(nn.Module):
     def forward(self, x: Tensor, lyrics: Tensor | None = None, caches: list[Tensor] | None = None) -> Tensor:
         """(batch, length, width) -> the same, from position 0. `caches`, if given, are filled for the step at position `length`."""
         for i, layer in enumerate(self.layers):
-            x = x + layer.attention(layer.attention_norm(x), lyrics, caches[i] if caches else None)
-            x = x + layer.mlp(x)
+            x = layer(x, lyrics, caches[i] if caches else None)
         return x
 
     def step(self, x: Tensor, position: Tensor, caches: list[Tensor]) -> Tensor:
         """One position a track: x (batch, width) at position (batch,). Nothing here waits for the device or depends on its values."""
-        address = addresses([layer.attention for layer in self.layers], position)
+        address = addresses([layer.attention for layer in self.layers], position, x.dtype)
         for layer, cache in zip(self.layers, caches, strict=True):
-            x = x + layer.attention.step(layer.attention_norm(x), cache, address[layer.attention.kind])
-            x = x + layer.mlp(x)
+            x = layer.step(x, cache, address[layer.attention.kind])
         return x

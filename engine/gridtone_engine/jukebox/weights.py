@@ -45,7 +45,7 @@ def build(config: JukeboxConfig) -> dict[str, Prior | VQVAE]:
     return parts
 
 
-def convert_openai(name: str, source: Path, folder: Path, dtype: torch.dtype = torch.bfloat16) -> None:
+def convert_openai(name: str, source: Path, folder: Path, dtype: torch.dtype = torch.float16) -> None:
     """Convert the model called `name` from OpenAI's files in `source`, which lie there as they are published: `5b/vqvae.pth.tar`, `v2_genre_ids.txt`.
 
     Parts that are in `folder` already are left as they are: models share the VQ-VAE and the upsamplers.
@@ -63,7 +63,7 @@ def convert_openai(name: str, source: Path, folder: Path, dtype: torch.dtype = t
         shutil.copyfile(source / label_file, folder / label_file)
 
 
-def convert_hugging_face(name: str, source: Path, folder: Path, dtype: torch.dtype = torch.bfloat16) -> None:
+def convert_hugging_face(name: str, source: Path, folder: Path, dtype: torch.dtype = torch.float16) -> None:
     """Convert the model called `name` from Hugging Face's copy in `source`: `pytorch_model*.bin`, levels counted from the top, and the tokenizer's names."""
     weights = {key: tensor for file in sorted(source.glob("pytorch_model*.bin")) for key, tensor in read_checkpoint(file).items()}
     for part_name, part in build(MODELS[name]).items():
