@@ -120,10 +120,11 @@ class Evaluator:
                 seen[point] = time if time < now else now
                 values[point] = value
                 qualities[point] = quality
-                if not low[point] < value < high[point]:
-                    for update, slot, gauge in listeners[point]:
-                        if quality == GOOD or gauge.signal.uncertain == "use":
-                            update(slot, value)
+                if low[point] < value < high[point]:
+                    continue
+                for update, slot, gauge in listeners[point]:
+                    if quality == GOOD or gauge.signal.uncertain == "use":
+                        update(slot, value)
         counters.readings += received
         return self._settle(now)
 
