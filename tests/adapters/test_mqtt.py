@@ -1,11 +1,15 @@
 """The MQTT adapter at a real Mosquitto: what arrives, what is refused, and what happens when the broker goes away."""
 
+import itertools
 import json
 import logging
 import sys
+import threading
 import time
 
 import pytest
+from paho.mqtt import client as paho
+from paho.mqtt.enums import CallbackAPIVersion
 from telemetry_servers import Broker, Collector, Server, free_port, publish, wait_until
 
 from gridtone_adapters import MqttConfig, Quality, Reading, open_adapter
@@ -146,6 +150,43 @@ def test_broker_down_at_start_and_killed_later(tmp_path, collect):
         assert [reading.value for reading in collector.readings] == [float(n) for n in range(300)]
     finally:
         server.stop()
+
+
+def test_broker_killed_in_the_middle_of_a_stream(tmp_path, collect):
+    server = Broker(tmp_path, "allow_anonymous true\nmax_queued_messages 0").start()
+    collector = collect(open_adapter(config(server.port)))
+    collector.wait_connected()
+    stream = threading.Thread(target=publish_until_it_is_gone, args=(server.port,))
+    stream.start()
+    collector.wait_count(500)
+    server.kill()
+    stream.join()
+    server.start()
+    try:
+        collector.wait_connected()
+        server.publish(("grid/line/end/p", message(-1)))
+        wait_until(lambda: collector.points[-1] == "line/end/p", "the message after the restart")
+        values = [reading.value for reading in collector.readings[:-1]]
+        assert values == sorted(set(values))
+        assert collector.adapter.health().rejected == {}
+    finally:
+        server.stop()
+
+
+def publish_until_it_is_gone(port: int) -> None:
+    """Publish until the broker is gone."""
+    client = paho.Client(CallbackAPIVersion.VERSION2, reconnect_on_failure=False)
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    deadline = time.monotonic() + 30
+    for number in itertools.count():
+        client.publish("grid/line/stream/p", message(number))
+        if number % 100 == 0:
+            time.sleep(0.005)
+        if number > 500 and not client.is_connected():
+            break
+        assert time.monotonic() < deadline
+    client.loop_stop()
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
