@@ -13,10 +13,11 @@ from gridtone_engine.engine import EngineError
 from gridtone_engine.jukebox.labels import Labels
 from gridtone_engine.prompt import Attributes
 from gridtone_engine.text import Phrase, Understanding
+from gridtone_engine.text.grammar import claims
+from gridtone_engine.text.moods import nearest_mood
+from gridtone_engine.text.scan import Token, scan
 
 _DIRECT = re.compile(r"^[ \t]*(artist|genre|lyrics)[ \t]*[:：](.*)$", re.IGNORECASE | re.MULTILINE)
-_WORD = re.compile(r"[\w'’-]+")
-_SMALL_WORDS = frozenset("a an and at by for from in into of on or some the then to very with 的 和 与".split())  # noqa: SIM905
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def read_moods(path: Path | None = None) -> list[Mood]:
 def map_prompt(text: str, attributes: Attributes, moods: list[Mood]) -> Mapped:
     """Lines `artist: …`, `genre: …` and `lyrics: …` (which takes all lines after it) are labels as they stand; the rest is looked up in `moods`."""
     said, prose, understood = _said_directly(text)
-    found = _find(prose, moods)
+    found, ignored = _find(prose, moods)
     genres = {
         "v3": found[0][1].v3 if found else "unknown",
         "v2": " ".join(list(dict.fromkeys(word for _, mood in found for word in mood.v2.split()))[:5]) or "unknown",
@@ -57,10 +58,7 @@ def map_prompt(text: str, attributes: Attributes, moods: list[Mood]) -> Mapped:
         version: Labels(artist=said.get("artist", "unknown"), genre=said.get("genre", genre), lyrics=said.get("lyrics", ""))
         for version, genre in genres.items()
     }
-    for phrase, mood in found:
-        understood.append(Phrase(phrase.text, phrase.start, f"genre: {mood.v3} (v3), {mood.v2} (v2)"))
-        prose = prose[: phrase.start] + " " * len(phrase.text) + prose[phrase.start + len(phrase.text) :]
-    ignored = [word for word in _WORD.findall(prose) if word.lower() not in _SMALL_WORDS]
+    understood += [Phrase(phrase.text, phrase.start, f"genre: {mood.v3} (v3), {mood.v2} (v2)") for phrase, mood in found]
     ignored += [f"{field.name}: {asked}" for field in fields(Attributes) if (asked := getattr(attributes, field.name)) not in (None, ())]
     return Mapped(labels, Understanding(Attributes(), tuple(sorted(understood, key=lambda phrase: phrase.start)), tuple(ignored)))
 
@@ -81,14 +79,27 @@ def _said_directly(text: str) -> tuple[dict[str, str], str, list[Phrase]]:
     return said, text, phrases
 
 
-def _find(text: str, moods: list[Mood]) -> list[tuple[Phrase, Mood]]:
-    """Every word of a rule in `text`, longest first where they overlap, in the order of the text. Latin words match whole words only."""
-    lower, taken, found = text.lower(), [False] * len(text), []
-    rules = [(word, mood) for mood in moods for word in mood.words]
-    for word, mood in sorted(rules, key=lambda rule: -len(rule[0])):
-        pattern = rf"(?<![a-z]){re.escape(word.lower())}(?![a-z])" if word.isascii() else re.escape(word)
-        for match in re.finditer(pattern, lower):
-            if not any(taken[match.start() : match.end()]):
-                taken[match.start() : match.end()] = [True] * len(match[0])
-                found.append((Phrase(text[match.start() : match.end()], match.start(), ""), mood))
-    return sorted(found, key=lambda pair: pair[0].start)
+def _find(text: str, moods: list[Mood]) -> tuple[list[tuple[Phrase, Mood]], list[str]]:
+    """Stretches of the text with the rule for each, and those without a rule. What is negated has none: Jukebox cannot be told what not to play."""
+    rules = {word.lower(): mood for mood in reversed(moods) for word in mood.words}
+    found, ignored = [], []
+    for claim in claims(scan(text)):
+        stretch = text[claim.start : claim.end]
+        mood = None if claim.negated else _rule(stretch, claim.token, rules)
+        if mood:
+            found.append((Phrase(stretch, claim.start, ""), mood))
+        elif stretch.strip():
+            ignored.append(stretch)
+    return found, ignored
+
+
+def _rule(stretch: str, token: Token, rules: dict[str, Mood]) -> Mood | None:
+    """By a word of the table, the longest first; by what gridtone's own lexicon calls the word; or by the mood that the wording resembles."""
+    for word in sorted(rules, key=len, reverse=True):
+        pattern = rf"(?<![a-z]){re.escape(word)}(?![a-z])" if word.isascii() else re.escape(word)
+        if re.search(pattern, stretch.lower()):
+            return rules[word]
+    if token.kind == "unknown":
+        nearest = nearest_mood(stretch) if any(map(str.isalpha, stretch)) else None
+        return rules.get(nearest.mood) if nearest else None
+    return rules.get(token.name)
