@@ -1,0 +1,189 @@
+// Joins the connection, the audio engine and the page.
+
+import { AudioEngine } from "../player/audio.js";
+import { Connection } from "../player/connection.js";
+import { ServiceClock } from "../player/schedule.js";
+import { $, text } from "./elements.js";
+import { showMusic, showSound } from "./music.js";
+import { showStanding } from "./standing.js";
+import { showHistory } from "./timeline.js";
+import { currentLanguage, pick, say, switchLanguage } from "./words.js";
+import { showAdapters, showSampler, showStock } from "./workshop.js";
+
+const STATE_EVERY_MILLISECONDS = 5000;
+const WORKSHOP_EVERY_MILLISECONDS = 15000;
+
+const clock = new ServiceClock();
+const engine = new AudioEngine(clock, fetchAudio, () => showSound(engine.status, muted));
+const connection = new Connection("", clock, { message: hear, status: becomes });
+
+let standing, cue, previousCue, states, sampler, adapters, history;
+let status = "connecting";
+let muted = localStorage.getItem("gridtone.muted") === "true";
+
+async function fetchAudio(trackId, codec) {
+  const response = await fetch(`/api/v1/tracks/${trackId}/audio?codec=${codec}`);
+  return response.ok ? response.arrayBuffer() : null;
+}
+
+async function ask(path) {
+  try {
+    const response = await fetch(`/api/v1/${path}`);
+    return response.ok ? await response.json() : undefined;
+  } catch {
+    return undefined; // the connection's own watchdog says that the service is gone
+  }
+}
+
+function hear(kind, payload) {
+  if (kind === "state") {
+    const changed = payload.state !== standing?.state;
+    standing = payload;
+    if (changed) {
+      text($("announcement"), say("announce", { title: pick(standing.title), reason: pick(standing.reason) }));
+      refreshHistory();
+    }
+  } else if (kind === "cue") {
+    if (cue && payload.id !== cue.id) previousCue = cue;
+    cue = payload;
+    engine.follow(cue);
+  } else {
+    refreshWorkshop();
+  }
+  show();
+}
+
+function becomes(next, problem) {
+  status = next;
+  if (next === "connected") {
+    engine.found();
+    $("sign-in").hidden = true;
+    refreshAll();
+  } else if (next !== "connecting") {
+    engine.lost();
+  }
+  if (next === "refused") {
+    const tokenNeeded = problem.code === "token_needed";
+    $("sign-in").hidden = !tokenNeeded;
+    $("sign-out").hidden = true;
+    text($("sound-problem"), tokenNeeded ? "" : `${problem.message}: ${problem.hint}`);
+  }
+  show();
+}
+
+async function refreshState() {
+  if (document.hidden || status !== "connected") return;
+  standing = (await ask("state")) ?? standing;
+  show();
+}
+
+async function refreshWorkshop() {
+  if (document.hidden || status !== "connected") return;
+  [states, sampler, adapters] = await Promise.all([ask("states"), ask("sampler"), ask("adapters")]);
+  showWorkshop();
+}
+
+async function refreshHistory() {
+  history = (await ask("history?hours=24")) ?? history;
+  showPast();
+}
+
+function refreshAll() {
+  refreshWorkshop().then(refreshHistory);
+}
+
+function showWorkshop() {
+  if (states) showStock(states);
+  if (sampler) showSampler(sampler);
+  if (adapters) showAdapters(adapters);
+}
+
+function showPast() {
+  if (!history) return;
+  showHistory(history, new Map(states?.states.map((state) => [state.name, state.title])));
+}
+
+function show() {
+  const now = clock.now();
+  $("connection").dataset.status = status;
+  text($("connection-text"), say(`connection_${status}`));
+  $("lost").hidden = status !== "lost";
+  document.body.classList.toggle("old", status === "lost" || status === "refused");
+  if (standing) {
+    showStanding(standing, now);
+    document.title = `${pick(standing.title)} · gridtone`;
+  }
+  if (cue) showMusic(cue, previousCue, now);
+}
+
+function showTexts() {
+  document.documentElement.lang = currentLanguage() === "zh" ? "zh-CN" : "en";
+  for (const node of document.querySelectorAll("[data-say]")) text(node, say(node.dataset.say));
+  for (const node of document.querySelectorAll("[data-say-label]")) node.setAttribute("aria-label", say(node.dataset.sayLabel));
+  $("language").setAttribute("aria-label", say("language_name"));
+  $("theme").setAttribute("aria-label", say(dark() ? "theme_light" : "theme_dark"));
+  showSound(engine.status, muted);
+  show();
+  showWorkshop();
+  showPast();
+}
+
+function dark() {
+  const chosen = document.documentElement.dataset.theme;
+  return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+}
+
+function setVolume(percent) {
+  $("volume").value = percent;
+  engine.setVolume(percent / 100);
+  localStorage.setItem("gridtone.volume", percent);
+}
+
+function setMuted(on) {
+  muted = on;
+  engine.setMuted(on);
+  localStorage.setItem("gridtone.muted", on);
+  showSound(engine.status, muted);
+}
+
+$("sound").addEventListener("click", () => (engine.status.sound === "on" ? engine.disable() : engine.enable()));
+$("mute").addEventListener("click", () => setMuted(!muted));
+$("volume").addEventListener("input", (event) => setVolume(Number(event.target.value)));
+$("language").addEventListener("click", () => {
+  switchLanguage();
+  showTexts();
+});
+$("theme").addEventListener("click", () => {
+  document.documentElement.dataset.theme = dark() ? "light" : "dark";
+  localStorage.setItem("gridtone.theme", document.documentElement.dataset.theme);
+  showTexts();
+});
+$("sign-in").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const response = await fetch("/api/v1/session", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ token: $("token").value }),
+  });
+  text($("sign-in-problem"), response.ok ? "" : (await response.json()).error.message);
+  if (!response.ok) return;
+  $("token").value = "";
+  $("sign-out").hidden = false;
+  connection.reopen();
+});
+$("sign-out").addEventListener("click", async () => {
+  await fetch("/api/v1/session", { method: "DELETE" });
+  location.reload();
+});
+new ResizeObserver(showPast).observe($("timeline"));
+document.addEventListener("visibilitychange", () => document.hidden || (refreshState(), refreshAll()));
+
+if (localStorage.getItem("gridtone.theme")) document.documentElement.dataset.theme = localStorage.getItem("gridtone.theme");
+setVolume(Number(localStorage.getItem("gridtone.volume") ?? 70));
+setMuted(muted);
+showTexts();
+connection.open();
+setInterval(show, 500);
+setInterval(refreshState, STATE_EVERY_MILLISECONDS);
+setInterval(refreshWorkshop, WORKSHOP_EVERY_MILLISECONDS);
+setInterval(refreshHistory, 60000);

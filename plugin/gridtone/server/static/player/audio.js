@@ -1,0 +1,214 @@
+// Plays cues: two decks that cross-fade on the service's clock. Knows nothing of pages; whoever owns it feeds it cues and hears `onchange`.
+
+import { decibelsToGain, fadeCurve, fadeLevel, placement } from "./schedule.js";
+
+const SILENCE_FADE_SECONDS = 1;
+const CUT_SECONDS = 0.05;
+const RETRY_MILLISECONDS = 3000;
+const MOST_BUFFERS = 3;
+
+export class AudioEngine {
+  #context = null;
+  #duck = null;
+  #volumeGain = null;
+  #volume = 0.7;
+  #muted = false;
+  #decks = [];
+  #buffers = new Map();
+  #cue = null;
+  #connected = true;
+  #sound = "off";
+  #problem = "";
+  #round = 0;
+
+  /**
+   * @param {ServiceClock} clock
+   * @param {(trackId: string, codec: "opus" | "flac") => Promise<ArrayBuffer | null>} fetchAudio null where there is no such audio
+   * @param {() => void} onchange `status` changed
+   */
+  constructor(clock, fetchAudio, onchange = () => {}) {
+    this.clock = clock;
+    this.fetchAudio = fetchAudio;
+    this.onchange = onchange;
+  }
+
+  /** `sound`: off, on, or refused by the browser. `problem`: empty, or what to tell a person: no_audio, no_network. */
+  get status() {
+    return { sound: this.#sound, problem: this.#problem };
+  }
+
+  /** Turn the sound on; to be called from a click or a key. Never throws: a refusal shows in `status`. */
+  async enable() {
+    this.#context ??= this.#open();
+    const refused = new Promise((resolve) => setTimeout(resolve, 1500));
+    await Promise.race([this.#context.resume().catch(() => {}), refused]);
+    this.#sound = this.#context.state === "running" ? "on" : "refused";
+    this.#apply();
+    this.onchange();
+  }
+
+  disable() {
+    this.#sound = "off";
+    this.#stopAll(0.3);
+    this.onchange();
+  }
+
+  setVolume(volume) {
+    this.#volume = volume;
+    this.#setLevel();
+  }
+
+  setMuted(muted) {
+    this.#muted = muted;
+    this.#setLevel();
+  }
+
+  /** Follow the newest cue. The one that plays already goes on, so that a reconnection does not restart the music. */
+  follow(cue) {
+    const last = this.#cue;
+    if (last && cue.id < last.id && cue.time < last.time) return; // an old event, told again after a reconnection
+    if (last && cue.id === last.id && cue.time === last.time && this.#decks.length) return;
+    this.#cue = cue;
+    this.#apply();
+  }
+
+  /** Nothing has been heard of the service: no music may claim that all is well. */
+  lost() {
+    this.#connected = false;
+    this.#stopAll(SILENCE_FADE_SECONDS);
+  }
+
+  found() {
+    if (this.#connected) return;
+    this.#connected = true;
+    this.#apply();
+  }
+
+  #open() {
+    const context = new AudioContext({ latencyHint: "playback" });
+    this.#duck = new GainNode(context);
+    this.#volumeGain = new GainNode(context, { gain: this.#level() });
+    this.#duck.connect(this.#volumeGain).connect(context.destination);
+    context.onstatechange = () => {
+      if (this.#sound === "on" && context.state !== "running") context.resume().catch(() => {});
+    };
+    return context;
+  }
+
+  #level() {
+    return this.#muted ? 0 : this.#volume ** 2;
+  }
+
+  #setLevel() {
+    this.#volumeGain?.gain.setTargetAtTime(this.#level(), this.#context.currentTime, 0.03);
+  }
+
+  async #apply() {
+    const round = ++this.#round;
+    const cue = this.#cue;
+    if (this.#sound !== "on" || !this.#connected || !cue) return;
+    this.#duck.gain.setTargetAtTime(decibelsToGain(Math.min(0, cue.duck_db)), this.#context.currentTime, 0.1);
+    if (!placement(cue, this.clock.now())) {
+      this.#stopAll(SILENCE_FADE_SECONDS);
+      return;
+    }
+    const buffer = await this.#load(cue.track.id);
+    if (round !== this.#round) return;
+    if (!buffer) {
+      setTimeout(() => round === this.#round && this.#apply(), RETRY_MILLISECONDS);
+      return;
+    }
+    this.#play(cue, buffer);
+    if (cue.upcoming) await this.#load(cue.upcoming.id);
+  }
+
+  /** Schedule everything on the audio clock at once, so that a throttled tab cannot be late. */
+  #play(cue, buffer) {
+    const place = placement(cue, this.clock.now());
+    if (!place) return;
+    const now = this.#context.currentTime;
+    const start = now + place.delay;
+    for (const deck of this.#decks.filter((deck) => deck.start > now)) this.#end(deck, now, 0);
+    const sounding = this.#decks;
+    for (const deck of sounding.slice(0, -1)) this.#end(deck, now, CUT_SECONDS);
+    for (const deck of sounding.slice(-1)) this.#end(deck, start, cue.crossfade_seconds);
+    const gain = new GainNode(this.#context, { gain: 0 });
+    const source = new AudioBufferSourceNode(this.#context, { buffer });
+    source.connect(gain).connect(this.#duck);
+    const deck = { source, gain, start, fade: null };
+    this.#fade(deck, 0, 1, start, place.offset > 0 || sounding.length ? Math.max(cue.crossfade_seconds, CUT_SECONDS) : CUT_SECONDS);
+    source.start(start, place.offset);
+    source.onended = () => {
+      gain.disconnect();
+      this.#decks = this.#decks.filter((other) => other !== deck);
+    };
+    this.#decks = [...this.#decks, deck];
+  }
+
+  #end(deck, start, seconds) {
+    if (deck.start > start) {
+      deck.source.stop();
+      this.#decks = this.#decks.filter((other) => other !== deck);
+      return;
+    }
+    const level = fadeLevel(deck.fade, Math.max(start, this.#context.currentTime));
+    this.#fade(deck, level, 0, start, Math.max(seconds, CUT_SECONDS));
+    deck.source.stop(start + Math.max(seconds, CUT_SECONDS));
+  }
+
+  #fade(deck, from, to, start, seconds) {
+    const gain = deck.gain.gain;
+    gain.cancelScheduledValues(0);
+    const now = this.#context.currentTime;
+    if (deck.fade && start > now) {
+      // Until the new fade begins, the one under way goes on as a curve of its own.
+      const seconds = Math.min(start, deck.fade.start + deck.fade.seconds) - now - 0.001;
+      if (seconds > 0.001) gain.setValueCurveAtTime(Float32Array.from({ length: 129 }, (_, i) => fadeLevel(deck.fade, now + (seconds * i) / 128)), now, seconds);
+      else gain.setValueAtTime(fadeLevel(deck.fade, now), now);
+    }
+    deck.fade = { from, to, start, seconds };
+    gain.setValueCurveAtTime(fadeCurve(deck.fade), start, seconds);
+  }
+
+  #stopAll(seconds) {
+    this.#round++;
+    if (!this.#context) return;
+    for (const deck of this.#decks) this.#end(deck, this.#context.currentTime, seconds);
+    this.#decks = [];
+  }
+
+  /** The decoded track, or null; at most three are kept: what plays, what follows, and what fades out. */
+  async #load(id) {
+    const loaded = this.#buffers.get(id) ?? this.#decode(id);
+    this.#buffers.delete(id);
+    this.#buffers.set(id, loaded);
+    while (this.#buffers.size > MOST_BUFFERS) this.#buffers.delete(this.#buffers.keys().next().value);
+    const buffer = await loaded;
+    if (!buffer) this.#buffers.delete(id);
+    return buffer;
+  }
+
+  async #decode(id) {
+    let problem = "no_audio";
+    for (const codec of ["opus", "flac"]) {
+      try {
+        const bytes = await this.fetchAudio(id, codec);
+        const buffer = bytes && (await this.#context.decodeAudioData(bytes));
+        if (buffer) {
+          this.#tell("");
+          return buffer;
+        }
+      } catch (error) {
+        if (error instanceof TypeError) problem = "no_network"; // what fetch throws; a codec that the browser lacks is an EncodingError
+      }
+    }
+    this.#tell(problem);
+    return null;
+  }
+
+  #tell(problem) {
+    if (problem === this.#problem) return;
+    this.#problem = problem;
+    this.onchange();
+  }
+}
