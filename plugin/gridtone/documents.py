@@ -6,13 +6,11 @@ own checks find (`Wrong`, `refuse`), comes back as `Problem`s that point at the 
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
@@ -20,6 +18,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 from ruamel.yaml.reader import ReaderError
+
+from gridtone.hints import EXAMPLES, MAPPING_TYPES, did_you_mean, keys_of, members, syntax_fix, tags_of, types_inside
 
 MAX_BYTES = 4_000_000
 MAX_VALUES = 500_000
@@ -85,15 +85,6 @@ def refuse(wrongs: Sequence[Wrong]) -> None:
             for wrong in wrongs
         ]
         raise ValidationError.from_exception_data("document", details)
-
-
-def did_you_mean(word: object, known: Iterable[str]) -> str:
-    """A fix that names the nearest known word, or all of them where they are few."""
-    words = sorted(known)
-    near = difflib.get_close_matches(str(word).lower(), words, n=1, cutoff=0.6)
-    if near := near or [known for known in words if len(str(word)) > 2 and str(word).lower() in known.lower()]:
-        return f"did you mean `{near[0]}`?"
-    return f"known here: {', '.join(words)}" if 0 < len(words) <= 40 else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +207,7 @@ class Document:
         index = mark.index if mark is not None else 0
         message = ", ".join(part for part in (error.context, error.problem) if part)
         line = self._text[self._text.rfind("\n", 0, index) + 1 :].split("\n", 1)[0].strip()
-        return self._problem_at(min(index, len(self._text)), f"not YAML: {message}: `{_short(line)}`", _syntax_fix(message, self._text[index : index + 1]))
+        return self._problem_at(min(index, len(self._text)), f"not YAML: {message}: `{_short(line)}`", syntax_fix(message, self._text[index : index + 1]))
 
     def _from_pydantic(self, details: ErrorDetails, model: type[BaseModel], at: Place) -> Problem:
         place, kinds = self._walk(details["loc"], model, at)
@@ -227,7 +218,7 @@ class Document:
             return self.problem(place, context["message"], context["fix"], offset=context["offset"], on_key=on_key)
         last = details["loc"][-1] if details["loc"] else ""
         if details["type"] == "extra_forbidden":
-            siblings = {key for kind in self._walk(details["loc"][:-1], model, at)[1] for key in _keys(kind)}
+            siblings = {key for kind in self._walk(details["loc"][:-1], model, at)[1] for key in keys_of(kind)}
             return self.problem(
                 place, f"`{last}` is not a key of {'.'.join(map(str, place[:-1])) or 'the document'}", did_you_mean(last, siblings), on_key=True
             )
@@ -243,17 +234,17 @@ class Document:
             value = details["input"] if details["type"] == "literal_error" else context.get("tag")
             place = place if details["type"] == "literal_error" else (*place, str(context.get("discriminator", "")).strip("'"))
             return self.problem(place, f"{name}: `{_short(str(value))}` is not one of {', '.join(f'`{word}`' for word in words)}", did_you_mean(value, words))
-        message = "must be a mapping" if details["type"] in _MAPPING_TYPES else _lower(details["msg"])
-        return self.problem(place, f"{name}: {message}{found}", _EXAMPLES.get(details["type"], ""))
+        message = "must be a mapping" if details["type"] in MAPPING_TYPES else _lower(details["msg"]).replace("tuple", "list")
+        return self.problem(place, f"{name}: {message}{found}", EXAMPLES.get(details["type"], ""))
 
     def _walk(self, loc: Iterable[str | int], model: type[BaseModel], at: Place) -> tuple[Place, list[Any]]:
         """Follow pydantic's location through the data, and the types beside it. Names that pydantic adds for the members of a union are not in the data."""
-        place, kinds = at, list(_members(model))
+        place, kinds = at, list(members(model))
         for part in loc:
-            inside = [member for kind in kinds for member in _step(kind, part)]
+            inside = [member for kind in kinds for member in types_inside(kind, part)]
             if (*place, part) in self._spots:
                 place, kinds = (*place, part), inside
-            elif tagged := [kind for kind in kinds if part == getattr(kind, "__name__", None) or part in _tags(kind)]:
+            elif tagged := [kind for kind in kinds if part == getattr(kind, "__name__", None) or part in tags_of(kind)]:
                 kinds = tagged
         return place, kinds
 
@@ -297,42 +288,6 @@ def _index_in_source(node: ScalarNode, source: str, offset: int) -> int:
     return min(index, max(len(source) - 1, 0))
 
 
-def _members(kind: Any) -> Iterator[Any]:
-    """The types behind aliases, annotations and unions."""
-    if hasattr(kind, "__value__"):
-        yield from _members(kind.__value__)
-    elif hasattr(kind, "__metadata__"):
-        yield from _members(get_args(kind)[0])
-    elif get_origin(kind) in (Union, UnionType):
-        for member in get_args(kind):
-            yield from _members(member)
-    else:
-        yield kind
-
-
-def _step(kind: Any, part: str | int) -> Iterator[Any]:
-    """The types that a value of type `kind` may hold under `part`."""
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        for name, field in kind.model_fields.items():
-            if part in (name, field.alias):
-                yield from _members(field.annotation)
-    elif get_origin(kind) in (dict, list, tuple):
-        yield from _members([argument for argument in get_args(kind) if argument is not ...][-1])
-
-
-def _keys(kind: Any) -> set[str]:
-    if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
-        return set()
-    return {field.alias or name for name, field in kind.model_fields.items()}
-
-
-def _tags(kind: Any) -> set[Any]:
-    """The literals by which a member of a union is told from the others."""
-    if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
-        return set()
-    return {word for field in kind.model_fields.values() if get_origin(field.annotation) is Literal for word in get_args(field.annotation)}
-
-
 def _short(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= 60 else line[:57] + "..."
@@ -340,41 +295,3 @@ def _short(text: str) -> str:
 
 def _lower(message: str) -> str:
     return message[:1].lower() + message[1:]
-
-
-_MAPPING_TYPES = ("dict_type", "model_type", "model_attributes_type")
-_EXAMPLES = dict.fromkeys(_MAPPING_TYPES, "write `key: value` lines, indented below it") | {
-    "string_type": "write text, quoted if it looks like a number",
-    "int_type": "write a whole number such as 60",
-    "int_parsing": "write a whole number such as 60",
-    "int_from_float": "write a whole number such as 60",
-    "float_type": "write a number such as 0.5",
-    "float_parsing": "write a number such as 0.5",
-    "finite_number": "write a number such as 0.5",
-    "bool_type": "write true or false",
-    "bool_parsing": "write true or false",
-    "list_type": "write a list: `- item` lines, or [one, two]",
-    "tuple_type": "write a list: `- item` lines, or [one, two]",
-    "too_short": "add what is missing, or delete the key",
-    "string_too_short": "write some text",
-}
-
-
-def _syntax_fix(message: str, character: str) -> str:
-    if character == "\t":
-        return "indent with spaces"
-    if "block scalar" in message:
-        return 'quote a text that begins with > or |: "> 100"'
-    if "mapping values are not allowed" in message:
-        return "quote a text that contains `: `, and check the indentation"
-    if "alias" in message:
-        return "quote a text that begins with *, or define the alias with &"
-    if "quoted scalar" in message:
-        return "close the quote, and double every \\ in it" if "escape" in message else "close the quote"
-    if "another document" in message:
-        return "keep one document a file: delete the `---`"
-    if "flow" in message:
-        return "close the bracket, and put commas between the items"
-    if "cannot start any token" in message:
-        return f"quote a text that begins with {character}"
-    return "check the indentation: keys of one mapping begin in the same column"

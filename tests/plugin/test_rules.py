@@ -6,7 +6,8 @@ import pytest
 
 from gridtone.documents import parse_document
 from gridtone.rules import NO_DATA, NO_STATE, Evaluator, Rules, load_pack
-from gridtone.rules.condition import parse
+from gridtone.rules.condition import OPERATORS
+from gridtone.rules.parser import parse
 from gridtone.rules.points import Patterns
 from gridtone_adapters import Quality, Reading
 
@@ -224,6 +225,15 @@ def test_a_rate_needs_half_its_window_and_forgets_what_is_older() -> None:
     (began, rising), (ended, rest) = story.states
     assert (began, rising, rest) == (30, "rising", "rest")
     assert 100 < ended < 160
+
+
+@pytest.mark.parametrize("take", ["value", "max", "min", "sum", "mean"])
+@pytest.mark.parametrize("operator", sorted(OPERATORS))
+def test_a_comparison_follows_a_value_through_its_limit_and_back(take: str, operator: str) -> None:
+    written = rules(f"state: {{when: signal {operator} 2}}\nbeside: {{when: signal > 3.5}}", "rest", f"signal: {{of: grid/load_mw, take: {take}}}")
+    story = Story(written)
+    for now, value in enumerate([1.0, 2.0, 3.0, 2.0, 1.0, 3.0, 1.0, 2.0, 2.0, 1.9, 2.1, -2.0]):
+        assert story.tell(now, load=value) == ("state" if OPERATORS[operator](value, 2) else "rest"), value
 
 
 def test_reasons_are_sentences_with_the_deciding_point_in_both_languages() -> None:

@@ -18,7 +18,7 @@ DURATIONS = [0, 1, 2.5, 7]
 @st.composite
 def signals(draw: st.DrawFn) -> dict[str, Any]:
     take = draw(st.sampled_from(["value", "value", "max", "min", "mean", "sum", "count", "share", "rate"]))
-    signal: dict[str, Any] = {"take": take, "stale_after": draw(st.sampled_from([1, 3, 10, 1000]))}
+    signal: dict[str, Any] = {"take": take, "stale_after": draw(st.sampled_from([1, 3, 10, 1000, 1000, 1000]))}
     signal["of"] = draw(st.sampled_from(POINTS if take in ("value", "rate") else [*PATTERNS, "line/1/loading"]))
     if take in ("count", "share"):
         signal["where"] = f"{draw(st.sampled_from(['>', '>=', '<', '<=', '==', '!=']))} {draw(st.sampled_from(LIMITS))}"

@@ -6,7 +6,7 @@
     evaluator.tick(evaluator.deadline())            # time passes: points go stale, `for` and `hold` end
 
 * `model.py`      the rules file
-* `condition.py`  comparisons joined by and, or, not, judged in three-valued logic
+* `condition.py`  comparisons joined by and, or, not, judged in three-valued logic; `parser.py` reads them
 * `points.py`     every point with its last reading
 * `gauges.py`     signals at work
 * `evaluator.py`  states at work
@@ -17,7 +17,8 @@
 
 from pathlib import Path
 
-from gridtone.documents import did_you_mean, load_document
+from gridtone.documents import load_document
+from gridtone.hints import did_you_mean
 from gridtone.rules.evaluator import Counters, Evaluator
 from gridtone.rules.model import Rules
 from gridtone.rules.standing import NO_DATA, NO_STATE, Comparison, SignalView, Standing

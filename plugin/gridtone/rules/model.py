@@ -8,9 +8,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from gridtone.documents import Place, Wrong, did_you_mean, refuse
+from gridtone.documents import Place, Wrong, refuse
 from gridtone.fields import LocalText, Seconds
-from gridtone.rules.condition import ConditionField, ThresholdField, comparisons
+from gridtone.hints import did_you_mean
+from gridtone.rules.condition import comparisons
+from gridtone.rules.parser import ConditionField, ThresholdField
 from gridtone.rules.standing import RESERVED
 from gridtone.words import Words
 from gridtone_engine.prompt import INSTRUMENTS, Attributes
