@@ -2,12 +2,14 @@
 
     python tools/extract_samples.py /usr/share/fluidr3mono-gm-soundfont/FluidR3Mono_GM.sf3 engine/gridtone_engine/composer/samples
 
-Takes a few notes of each instrument, trims the silence before the attack, converts to mono at 32 kHz and stores Ogg Vorbis. Nothing is re-tuned or unrolled here: the measured
+Takes a few notes of each instrument, trims the silence before the attack, converts to mono at 32 kHz and stores Ogg Vorbis. Nothing is re-tuned or unrolled
+here: the measured
 pitch and the loop points go into index.json, and the renderer does the rest.
 """
 
 import argparse
 import io
+import itertools
 import json
 import math
 import struct
@@ -74,11 +76,9 @@ class SoundFont:
             for name, start, end, loop_start, loop_end, rate, root, correction, _, _ in struct.iter_unpack("<20s5IBbHH", chunks[b"shdr"])
         ]
         presets = list(struct.iter_unpack("<20sHHHIII", chunks[b"phdr"]))
-        self.presets = {
-            (bank, program): (index, presets[i + 1][3]) for i, (_, program, bank, index, *_) in enumerate(presets[:-1])
-        }
+        self.presets = {(bank, program): (index, presets[i + 1][3]) for i, (_, program, bank, index, *_) in enumerate(presets[:-1])}
         instruments = list(struct.iter_unpack("<20sH", chunks[b"inst"]))
-        self.instruments = [(first[1], after[1]) for first, after in zip(instruments, instruments[1:], strict=False)]
+        self.instruments = [(first[1], after[1]) for first, after in itertools.pairwise(instruments)]
         self.preset_zones = _zones(chunks[b"pbag"], chunks[b"pgen"])
         self.instrument_zones = _zones(chunks[b"ibag"], chunks[b"igen"])
 
@@ -116,7 +116,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 def _zones(bags: bytes, generators: bytes) -> list[dict[str, int]]:
     starts = [start for start, _ in struct.iter_unpack("<HH", bags)]
     amounts = [(operator, amount) for operator, amount in struct.iter_unpack("<Hh", generators)]
-    return [{GENERATORS[o]: a for o, a in amounts[low:high] if o in GENERATORS} for low, high in zip(starts, starts[1:], strict=False)]
+    return [{GENERATORS[o]: a for o, a in amounts[low:high] if o in GENERATORS} for low, high in itertools.pairwise(starts)]
 
 
 def _covers(zone: dict[str, int], key: int, velocity: int) -> bool:
@@ -176,7 +176,7 @@ def extract(font: SoundFont, folder: Path) -> None:
                     "loop_end": round((header.loop_end - onset) * ratio, 2) if loops else None,
                 }
             )
-            print(name, key, header.name, f"{pitch:.2f} {len(short) / SAMPLE_RATE:.2f}s", "loop" if loops else "", header.loop_end - header.loop_start)  # noqa: T201
+            print(f"{file}: {header.name}, {len(short) / SAMPLE_RATE:.2f} s")  # noqa: T201
     (folder / "index.json").write_text(json.dumps(index, indent=1) + "\n")
 
 

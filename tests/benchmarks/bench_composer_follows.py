@@ -2,8 +2,10 @@
 
     python tests/benchmarks/bench_composer_follows.py [--prompts 200]
 
-Each prompt asks for a tempo, a key, an energy and a brightness; every second one for a density as well. Half a minute from the middle of a 50 s track is judged: the tempo by librosa's
-beats, the key by Krumhansl's profiles on the notes that basic-pitch hears (and, beside it, on librosa's chroma), density by basic-pitch's onsets, brightness by librosa's
+Each prompt asks for a tempo, a key, an energy and a brightness; every second one for a density as well. Half a minute from the middle of a 50 s track is
+judged: the tempo by librosa's
+beats, the key by Krumhansl's profiles on the notes that basic-pitch hears (and, beside it, on librosa's chroma), density by basic-pitch's onsets, brightness
+by librosa's
 spectral centroid. A church mode counts as followed if the tonic is right and the third is (Krumhansl knows major and minor only).
 """
 
@@ -29,6 +31,8 @@ from gridtone_engine.composer.harmony import MODES, TONICS, Key
 
 SECONDS, SKIPPED_SECONDS, JUDGED_SECONDS = 50.0, 10.0, 30.0
 RATE = 22_050
+SURE = 0.4
+"""basic-pitch's amplitude from which a note counts as an onset: below it mostly hears held notes begin again."""
 MAJOR = np.array([6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88])  # Krumhansl and Kessler 1982
 MINOR = np.array([6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17])
 
@@ -68,7 +72,7 @@ def listen(samples: np.ndarray, sample_rate: int) -> Heard:
     weights = np.zeros(12)
     for start, end, pitch, loudness, _ in notes:
         weights[pitch % 12] += (end - start) * loudness
-    onsets = np.sort([note[0] for note in notes])
+    onsets = np.sort([note[0] for note in notes if note[3] >= SURE])
     distinct = 1 + int((np.diff(onsets) > 0.05).sum()) if len(onsets) else 0
     chroma = librosa.feature.chroma_stft(y=mono, sr=RATE, n_fft=8192, hop_length=4096).mean(axis=1)
     centroid = float(librosa.feature.spectral_centroid(y=mono, sr=RATE).mean())

@@ -13,11 +13,12 @@ from gridtone_engine.composer.score import Note, Part, Score, Section
 from gridtone_engine.composer.voicing import lead_voices
 from gridtone_engine.prompt import Attributes
 
-Voices = tuple[int, ...]
+FIGURE_SHAPES = ("wave", "wander", "broken", "rise")
 
 
 def compose(asked: Attributes, seconds: float, seed: int) -> Score:
-    """Write a piece of whole bars, as near to `seconds` as they come (at least two), under the attributes asked for; what they leave open is chosen from the seed."""
+    """Write a piece of whole bars, as near to `seconds` as they come (at least two), under the attributes asked for; what they leave open is chosen from the
+    seed."""
     attributes = complete(asked, seconds, seed)
     return _Composition(attributes, seconds, seed).score()
 
@@ -60,9 +61,7 @@ class _Composition:
         if self.orchestra.percussion:
             add("soft percussion", "percussion", self._percussion(stream(self.seed, "percussion")))
         parts = tuple(Part(name, role, tuple(sorted(notes, key=lambda note: (note.start, note.pitch)))) for (name, role), notes in layers.items() if notes)
-        return Score(
-            self.seed, self.attributes, self.key, self.tempo_bpm, self.beats, self.bars, self.sections, tuple(self.chords), tuple(self.voices), parts
-        )
+        return Score(self.seed, self.attributes, self.key, self.tempo_bpm, self.beats, self.bars, self.sections, tuple(self.chords), tuple(self.voices), parts)
 
     # What the layers ask about a place in the piece
 
@@ -104,7 +103,9 @@ class _Composition:
                     members = chord.members if chord.raised else chord_members(self.key, chord.root, colour, rng)
                     half = chord.beats / 2
                     chords.append(replace(chord, beats=half))
-                    chords.append(Chord(chord.start + half, half, chord.root, members, chord.bass if chord.bass in members or chord.bass == (7 - chord.root) % 7 else 0, chord.raised))
+                    on_pedal = chord.bass == (7 - chord.root) % 7
+                    bass = chord.bass if chord.bass in members or on_pedal else 0
+                    chords.append(replace(chord, start=chord.start + half, beats=half, members=members, bass=bass))
                 else:
                     chords.append(chord)
         return chords
@@ -184,7 +185,8 @@ class _Composition:
                 spans = [(float(bar * self.beats), float((bar + 1) * self.beats)) for bar in range(first, first + bars)]
                 low, high, middle = RANGES[section.lead]
                 anchor = middle + 0.5 * section.lift + 4 * (self.brightness - 0.5)
-                tones = melody.phrase_melody(self.key, motif, spans, number % 2 == 1, anchor, (low, high), self.chord_at, heard, rng)
+                bounds = (max(low, middle - 10), min(high, middle + 9))
+                tones = melody.phrase_melody(self.key, motif, spans, number % 2 == 1, anchor, bounds, self.chord_at, heard, rng)
                 yield section.lead, "melody", self._played(tones, 0.08, rng)
                 if section.answer is not None:
                     low, high, middle = RANGES[section.answer]
@@ -195,9 +197,7 @@ class _Composition:
                             yield section.answer, "answer", self._played(sung, -0.04, rng)
 
     def _played(self, tones: list[melody.Tone], louder: float, rng: np.random.Generator) -> list[Note]:
-        return [
-            Note(tone.start, tone.beats, tone.pitch, float(np.clip(self._velocity(int(tone.start / self.beats), rng) + louder, 0.1, 1))) for tone in tones
-        ]
+        return [Note(tone.start, tone.beats, tone.pitch, float(np.clip(self._velocity(int(tone.start / self.beats), rng) + louder, 0.1, 1))) for tone in tones]
 
     def _figures(self, others: list[Note], rng: np.random.Generator) -> Iterator[tuple[str, list[Note]]]:
         """Broken chords that bring every bar to the density asked for, in a groove of the section's own that shifts from bar to bar."""
@@ -208,11 +208,11 @@ class _Composition:
             groove = groove + rng.normal(0, 0.9, len(groove)) * (groove < 4)
             low, high, middle = RANGES[section.figure]
             centre = np.clip(middle - 10 + 8 * (self.brightness - 0.5) + section.lift, low + 8, high - 8)
-            shape, step = str(rng.choice(("wave", "wander", "broken", "rise"))), 0
+            shape, step, recent = str(rng.choice(FIGURE_SHAPES)), 0, (0, 0)
             notes: list[Note] = []
             for bar in range(section.first_bar, section.first_bar + section.bars):
                 if bar % form.PHRASE_BARS == 0 and rng.random() < 0.35:
-                    shape = str(rng.choice(("wave", "wander", "broken", "rise")))
+                    shape = str(rng.choice(FIGURE_SHAPES))
                 start = bar * self.beats
                 taken = {round((note.start - start) * points) for note in others if start <= note.start < start + self.beats}
                 onsets = rhythm.pick_onsets(groove, taken, rate * self.bar_seconds, rng)
@@ -222,9 +222,12 @@ class _Composition:
                     classes = chord.pitch_classes(self.key)
                     ladder = [pitch for pitch in range(int(centre) - 11, int(centre) + 13) if low <= pitch <= high and pitch % 12 in classes]
                     step = _next_step(shape, step, position, len(ladder), rng)
+                    while len(ladder) > 3 and ladder[step] in recent:  # a note that comes back at once, and again, pulses
+                        step = (step + 1) % len(ladder)
+                    recent = (recent[1], ladder[step])
                     following = onsets[position + 1] if position + 1 < len(onsets) else self.beats * points
                     velocity = self._velocity(bar, rng) + 0.03 * min(groove[point], 4) - 0.06
-                    length = max((following - point) / points, 0.5)
+                    length = min(max((following - point) / points, 0.5), self.bars * self.beats - beat)
                     notes.append(Note(beat, length, ladder[step], float(np.clip(velocity, 0.1, 1))))
             yield section.figure, notes
 
@@ -243,12 +246,11 @@ def _next_step(shape: str, step: int, position: int, rungs: int, rng: np.random.
     """Where a broken chord goes next on its ladder of chord notes."""
     top = rungs - 1
     if shape == "broken":
-        moved = (step + (2, -1, 2, -2)[position % 4]) + int(rng.random() < 0.2)
+        moved = step + (2, -1, 2, -2)[position % 4] + int(rng.random() < 0.2)
     elif shape == "rise":
         moved = step + 1 if rng.random() < 0.9 else step - 2
     elif shape == "wave":
-        period = 2 * top
-        moved = step + (1 if (position // max(top, 1)) % 2 == 0 else -1) * (2 if rng.random() < 0.15 else 1) if period else 0
+        moved = step + (1 if position // max(top, 1) % 2 == 0 else -1) * (2 if rng.random() < 0.15 else 1)
     else:
         moved = step + int(rng.choice((-2, -1, 1, 2)))
     if moved > top:

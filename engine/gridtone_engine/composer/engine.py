@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from gridtone_engine.composer.compose import compose
 from gridtone_engine.composer.harmony import Key
-from gridtone_engine.composer.render import Cancelled, render
+from gridtone_engine.composer.render import CancelledError, render
 from gridtone_engine.engine import EngineError, Progress, Rendition
 from gridtone_engine.prompt import INSTRUMENTS, Attributes, Prompt
 from gridtone_engine.text import understand
@@ -31,7 +31,8 @@ class Composer:
         progress: Callable[[Progress], None] = lambda _: None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> Iterator[Rendition]:
-        """Yield one rendition a prompt. Raises EngineError for a prompt that makes no sense: a key or instrument that does not exist, a length or tempo out of range."""
+        """Yield one rendition a prompt. Raises EngineError for a prompt that makes no sense: a key or instrument that does not exist, a length or tempo out
+        of range."""
         for number, prompt in enumerate(prompts):
             if cancelled():
                 return
@@ -46,7 +47,7 @@ class Composer:
             score = compose(understanding.attributes, prompt.seconds, prompt.seed)
             try:
                 samples = render(score, self.sample_rate, progress=report, cancelled=cancelled)
-            except Cancelled:
+            except CancelledError:
                 return
             yield Rendition(
                 prompt=prompt,
@@ -72,7 +73,9 @@ def _check(prompt: Prompt) -> None:
         value = getattr(asked, field)
         if value is not None and not 0 <= value <= 1:
             raise EngineError(f"{field} is {value:g}; it goes from 0 to 1")
-    if unknown := set(asked.instruments) - set(INSTRUMENTS):
+    if set(INSTRUMENTS) - {"bass", "soft percussion"} <= set(asked.without):
+        raise EngineError("every instrument that could play is forbidden: leave at least one out of `without`, besides bass and soft percussion")
+    if unknown := {*asked.instruments, *asked.without} - set(INSTRUMENTS):
         raise EngineError(f"no instrument is called {', '.join(sorted(unknown))}; there are: {', '.join(INSTRUMENTS)}")
     if asked.key is not None:
         try:

@@ -34,7 +34,8 @@ def plan(bars: int, orchestra: Orchestra, energy: float, rng: np.random.Generato
         answers = [name for name in free if name != lead]
         rests = len(lengths) > 3 and index in (0, len(lengths) // 2) and rng.random() < 0.7
         answer = answers[index % len(answers)] if answers and intensity > 0.75 else None
-        sections.append(Section("ABCDEFGHIJKLMNOPQRSTUVWXYZ"[index % 26], bar, length, float(np.clip(intensity, 0.4, 1)), lift, figure, None if rests else lead, answer))
+        name, strength = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[index % 26], float(np.clip(intensity, 0.4, 1))
+        sections.append(Section(name, bar, length, strength, lift, figure, None if rests else lead, answer))
         bar += length
         lift = int(np.clip(lift + rng.choice((-3, -2, 2, 3, 4)), -4, 5))
     if edge:

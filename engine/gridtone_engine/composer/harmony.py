@@ -1,7 +1,9 @@
 """Keys, modes, chords, and the progressions they form.
 
-Degrees count from 0 (the tonic) in steps of the scale, so that a progression is written once for all keys. In major and minor the harmony is functional: tonic, subdominant,
-dominant, with cadences; the church modes turn around their tonic and the chords that carry their characteristic note (Dorian IV, Phrygian bII, Lydian II, Mixolydian bVII).
+Degrees count from 0 (the tonic) in steps of the scale, so that a progression is written once for all keys. In major and minor the harmony is functional:
+tonic, subdominant,
+dominant, with cadences; the church modes turn around their tonic and the chords that carry their characteristic note (Dorian IV, Phrygian bII, Lydian II,
+Mixolydian bVII).
 """
 
 import re
@@ -24,8 +26,24 @@ TONICS = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 
 # How the harmony moves on, degree by degree: {from: {to: weight}}.
 MOVES: dict[str, dict[int, dict[int, float]]] = {
-    "major": {0: {3: 5, 4: 4, 5: 2, 1: 2, 2: 1}, 1: {4: 6, 3: 1}, 2: {3: 3, 5: 2}, 3: {0: 4, 4: 4, 1: 1}, 4: {0: 6, 5: 2, 3: 1}, 5: {3: 3, 1: 3, 4: 2}, 6: {0: 1}},
-    "minor": {0: {3: 5, 5: 4, 4: 3, 6: 2, 2: 1}, 1: {4: 1}, 2: {5: 3, 3: 2, 6: 1}, 3: {0: 4, 4: 4, 6: 1}, 4: {0: 6, 5: 2}, 5: {3: 2, 0: 2, 4: 2, 6: 2}, 6: {0: 4, 2: 1, 5: 1}},
+    "major": {
+        0: {3: 5, 4: 4, 5: 2, 1: 2, 2: 1},
+        1: {4: 6, 3: 1},
+        2: {3: 3, 5: 2},
+        3: {0: 4, 4: 4, 1: 1},
+        4: {0: 6, 5: 2, 3: 1},
+        5: {3: 3, 1: 3, 4: 2},
+        6: {0: 1},
+    },
+    "minor": {
+        0: {3: 5, 5: 4, 4: 3, 6: 2, 2: 1},
+        1: {4: 1},
+        2: {5: 3, 3: 2, 6: 1},
+        3: {0: 4, 4: 4, 6: 1},
+        4: {0: 6, 5: 2},
+        5: {3: 2, 0: 2, 4: 2, 6: 2},
+        6: {0: 4, 2: 1, 5: 1},
+    },
     "dorian": {0: {3: 6, 6: 3, 1: 2, 4: 2}, 1: {0: 2, 3: 2, 4: 1}, 2: {3: 2, 1: 1}, 3: {0: 6, 6: 1, 4: 1}, 4: {0: 4, 3: 2}, 5: {0: 1}, 6: {0: 4, 3: 2}},
     "phrygian": {0: {1: 6, 6: 2, 3: 3, 5: 1}, 1: {0: 6, 6: 1, 2: 1}, 2: {1: 2, 3: 2}, 3: {0: 3, 1: 2}, 4: {0: 1}, 5: {1: 2, 0: 2}, 6: {0: 4, 1: 2}},
     "lydian": {0: {1: 6, 4: 3, 5: 1, 2: 1}, 1: {0: 5, 4: 3}, 2: {1: 2, 4: 1}, 3: {0: 1}, 4: {0: 5, 1: 2}, 5: {1: 2, 4: 2}, 6: {0: 1}},
@@ -155,7 +173,8 @@ def chord_members(key: Key, root: int, colour: float, rng: np.random.Generator) 
 
 
 def phrase(key: Key, slots: list[tuple[float, float]], closes: bool, colour: float, rng: np.random.Generator) -> list[Chord]:
-    """One phrase: a chord for every slot (start and length in beats). It sets out from the tonic; `closes` returns to it, otherwise it stays open on a cadence chord. At times, and often in the church
+    """One phrase: a chord for every slot (start and length in beats). It sets out from the tonic; `closes` returns to it, otherwise it stays open on a
+    cadence chord. At times, and often in the church
     modes, all of it stands on a tonic pedal."""
     cadence = CADENCES[key.mode]
     ending = [int(rng.choice(cadence))]

@@ -81,24 +81,32 @@ def _weighted_power(samples: Samples, sample_rate: int, hop: int) -> NDArray[np.
     return np.concatenate(powers)
 
 
-def _soften_rises(power: NDArray[np.float64], most_db: float = 4.5, floor_db: float = -10.0) -> NDArray[np.float64]:
-    """A gain for every step of 10 ms under which the level of 200 ms rises by at most `most_db` within 100 ms, where it is louder than `floor_db` under the whole."""
-    window, before, recovery = STEPS_PER_SECOND // 5, STEPS_PER_SECOND // 10, 10 ** (0.15 / 20)
+def _soften_rises(power: NDArray[np.float64], most_db: float = 4.8, floor_db: float = -10.0) -> NDArray[np.float64]:
+    """A gain for every step of 10 ms: where the level of 200 ms would rise by more than `most_db` within 100 ms, the onset that makes it rise is played softer.
+
+    Levels more than `floor_db` under the whole count as being there: a soft note after a rest is no rise.
+    """
+    window, within = STEPS_PER_SECOND // 5, STEPS_PER_SECOND // 10
+    dip = np.concatenate([np.ones(within), np.linspace(1, 0, 3 * within)])
     floor = power.mean() * 10 ** (floor_db / 10)
-    rise = 10 ** (most_db / 10)
-    gains = np.ones(len(power))
-    heard = np.zeros(len(power))  # power after the gain
-    level = np.zeros(len(power))
-    gain = 1.0
-    for step, now in enumerate(power.tolist()):
-        gain = min(1.0, gain * recovery)
-        recent = float(heard[max(0, step - window + 1) : step].sum())
-        allowed = window * rise * max(floor, level[step - before] if step >= before else 0.0) - recent
-        if now * gain**2 > allowed:
-            gain = max(0.25, float(np.sqrt(max(allowed, 0.0) / now)))
-        gains[step], heard[step] = gain, now * gain**2
-        level[step] = (recent + heard[step]) / window
-    return gains
+    reduction_db = np.zeros(len(power))
+    for _ in range(6):
+        heard = power * 10 ** (-reduction_db / 10)
+        total = np.cumsum(np.pad(heard, (window, 0)))
+        level = 10 * np.log10(np.maximum((total[window:] - total[:-window]) / window, floor))
+        excess = level[within:] - level[:-within] - most_db
+        if excess.max(initial=0.0) < 0.05:
+            break
+        jump = np.diff(np.log(heard + 0.1 * floor), prepend=0.0)
+        deepened = reduction_db.copy()
+        for step in np.flatnonzero((excess > 0) & (excess >= np.roll(excess, 1)) & (excess > np.roll(excess, -1))):
+            first = max(1, int(step) - 2)
+            onset = first + int(np.argmax(jump[first : step + within + 1]))
+            span = slice(onset, onset + len(dip))
+            target = reduction_db[span] + 1.2 * excess[step] * dip[: len(power) - onset]
+            deepened[span] = np.maximum(deepened[span], target)
+        reduction_db = deepened
+    return np.asarray(10 ** (-reduction_db / 20))
 
 
 def fade(samples: Samples, sample_rate: int, bar_seconds: float) -> None:

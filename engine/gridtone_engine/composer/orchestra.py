@@ -66,11 +66,20 @@ def complete(asked: Attributes, seconds: float, seed: int) -> Attributes:
     key = str(Key.parse(asked.key)) if asked.key is not None else _key(brightness, energy, rng)
     chosen = _support(asked.instruments, energy, brightness, rng) if asked.instruments else _palette(energy, brightness, rng)
     instruments = tuple(name for name in chosen if name not in asked.without)
+    if not set(instruments) & set(RANGES) - {"bass"}:  # all that plays notes was forbidden: what is left plays
+        instruments += tuple(name for name in RANGES if name not in asked.without and name != "bass")[:3]
     return replace(asked, tempo_bpm=tempo, key=key, energy=energy, brightness=brightness, density=density, instruments=instruments)
 
 
 def _key(brightness: float, energy: float, rng: np.random.Generator) -> str:
-    bright = {"major": 4 * brightness, "lydian": 1.6 * brightness, "mixolydian": 1.2 * energy, "dorian": 1.2, "minor": 3 * (1 - brightness), "phrygian": 0.3 * (1 - brightness)}
+    bright = {
+        "major": 4 * brightness,
+        "lydian": 1.6 * brightness,
+        "mixolydian": 1.2 * energy,
+        "dorian": 1.2,
+        "minor": 3 * (1 - brightness),
+        "phrygian": 0.3 * (1 - brightness),
+    }
     weights = np.array(list(bright.values())) ** 1.3
     mode = list(bright)[int(rng.choice(len(bright), p=weights / weights.sum()))]
     return f"{TONICS[int(rng.integers(12))]} {mode}"
@@ -118,8 +127,9 @@ class Orchestra:
 
     @classmethod
     def of(cls, instruments: tuple[str, ...]) -> "Orchestra":
-        figures = tuple(name for name in instruments if name in FIGURES)
-        singers = tuple(name for name in instruments if name in ("flute", "clarinet", "cello"))
-        leads = singers or tuple(name for name in instruments if name in LEADS and name not in figures[:1]) or figures
+        melodic = tuple(name for name in instruments if name in RANGES and name != "bass")
+        figures = tuple(name for name in melodic if name in FIGURES) or melodic[:1]
+        singers = tuple(name for name in melodic if name in ("flute", "clarinet", "cello"))
+        leads = singers or tuple(name for name in melodic if name in LEADS and name not in figures[:1]) or figures
         bass = "bass" if "bass" in instruments else "cello" if "cello" in instruments and len(singers) > 1 else None
-        return cls(tuple(name for name in instruments if name in PADS), figures, leads, bass, "soft percussion" in instruments)
+        return cls(tuple(name for name in melodic if name in PADS), figures, leads, bass, "soft percussion" in instruments)

@@ -1,7 +1,7 @@
 """From a score to sound: tones are mixed into two buses, the room is added, then the master is balanced.
 
-    notes -> tones -> near bus (bass, percussion; mono) ------------------+
-                  \\-> hall bus (all else; stereo) -> reverb -> + -> tilt EQ -> levelling -> fades -> samples
+notes -> tones -> near bus (bass, percussion; mono) ------------------+
+              \\-> hall bus (all else; stereo) -> reverb -> + -> tilt EQ -> levelling -> fades -> samples
 """
 
 from collections import defaultdict
@@ -21,7 +21,7 @@ ROLE_DB = {"pad": -7.0, "bass": -4.0, "figure": -5.0, "melody": -3.0, "answer": 
 JITTER_SECONDS = 0.005
 
 
-class Cancelled(Exception):
+class CancelledError(Exception):
     """Rendering was called off."""
 
 
@@ -32,19 +32,20 @@ def render(
     progress: Callable[[float], None] = lambda _: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Samples:
-    """Play a score: float32 of shape (2, frames), exactly `score.seconds` long, about -23 LUFS, peaks below 0.7. Raises Cancelled soon after `cancelled()` turns true."""
+    """Play a score: float32 of shape (2, frames), exactly `score.seconds` long, about -23 LUFS, peaks below 0.7. Raises CancelledError soon after
+    `cancelled()` turns true."""
     frames = round(score.seconds * sample_rate)
     hall_bus, near_bus = np.zeros((2, frames), np.float32), np.zeros(frames, np.float32)
     groups = _tones_needed(score)
     rng = stream(score.seed, "touch")
     for done, ((instrument, pitch, hardness, role), notes) in enumerate(groups):
         if cancelled():
-            raise Cancelled
+            raise CancelledError
         _mix(hall_bus, near_bus, instrument, pitch, hardness, role, notes, score, sample_rate, rng)
         progress(0.8 * (done + 1) / len(groups))
     convolve_in_place(hall_bus, hall(sample_rate))
     if cancelled():
-        raise Cancelled
+        raise CancelledError
     hall_bus += near_bus
     del near_bus
     master.balance(hall_bus, sample_rate, score.attributes.brightness or 0.0)
@@ -90,7 +91,8 @@ def _mix(
     rise = (0.5 - 0.5 * np.cos(np.pi * np.arange(attack) / attack)).astype(np.float32)
     fall = (0.5 + 0.5 * np.cos(np.pi * np.arange(release) / release)).astype(np.float32)
     for note in notes:
-        touch = float(np.clip(rng.normal(0, JITTER_SECONDS), -0.012, 0.012)) - 0.5 * instrument.attack_seconds  # slow attacks set in ahead, to speak on the beat
+        touch = float(np.clip(rng.normal(0, JITTER_SECONDS), -0.012, 0.012))
+        touch -= 0.5 * instrument.attack_seconds  # slow attacks set in ahead, to speak on the beat
         start = round(max(0.0, note.start * beat_seconds + touch) * sample_rate)
         length = min(int(note.beats * beat_seconds * sample_rate) + release, played.shape[1])
         sound = played[:, :length] * np.float32(gain * note.velocity)

@@ -5,12 +5,14 @@
 * `sustained`: a recorded attack that passes into a steady tone with the recording's own harmonics (strings, cello, flute, clarinet)
 * `pad`: a steady tone with harmonics of our own design, a slow filter over it
 
-Steady tones come from one seamless loop made by inverse Fourier transform, after the PADsynth algorithm (P. Nasca, 2005): each harmonic a line with a band around it, phases
+Steady tones come from one seamless loop made by inverse Fourier transform, after the PADsynth algorithm (P. Nasca, 2005): each harmonic a line with a band
+around it, phases
 random, left and right apart. The line is kept strong: bands alone throb, and a throb in the background is an alarm to somebody.
 """
 
 from collections.abc import Callable
 from functools import cache, lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +31,8 @@ def frequency(pitch: float) -> float:
 
 
 def struck(pitch: int, seconds: float, sample_rate: int, *, partials: tuple[tuple[float, float, float], ...], decay_seconds: float) -> Samples:
-    """`partials`: (ratio to the fundamental, amplitude, decay time against the fundamental's); `decay_seconds`: to fall by 60 dB at middle C, halved every two octaves up."""
+    """`partials`: (ratio to the fundamental, amplitude, decay time against the fundamental's); `decay_seconds`: to fall by 60 dB at middle C, halved every
+    two octaves up."""
     times = np.arange(int(seconds * sample_rate), dtype=np.float32) / np.float32(sample_rate)
     made = np.zeros_like(times)
     decay = decay_seconds * 2 ** ((60 - pitch) / 24)
@@ -38,7 +41,9 @@ def struck(pitch: int, seconds: float, sample_rate: int, *, partials: tuple[tupl
         if hertz < 0.45 * sample_rate:
             audible = times[: int(1.3 * decay * lasting * sample_rate)]
             turns = np.arange(len(audible)) * (hertz / sample_rate) % 1
-            made[: len(audible)] += np.float32(amplitude) * np.sin(2 * np.pi * turns).astype(np.float32) * np.exp(audible * np.float32(-6.908 / (decay * lasting)))
+            made[: len(audible)] += (
+                np.float32(amplitude) * np.sin(2 * np.pi * turns).astype(np.float32) * np.exp(audible * np.float32(-6.908 / (decay * lasting)))
+            )
     contact = min(len(made), sample_rate // 20)
     mallet = np.random.default_rng(pitch).normal(0, 0.05, contact) * np.exp(-times[:contact] / 0.006)
     made[:contact] += signal.lfilter([0.3], [1, -0.7], mallet)
@@ -115,7 +120,7 @@ def percussion(pitch: int, seconds: float, sample_rate: int) -> Samples:
 @cache
 def _phases() -> NDArray[np.complex64]:
     """Random phases for the left and the right."""
-    return np.exp(2j * np.pi * np.random.default_rng(0).random((2, LOOP_FRAMES // 2 + 1))).astype(np.complex64)
+    return np.asarray(np.exp(2j * np.pi * np.random.default_rng(0).random((2, LOOP_FRAMES // 2 + 1))), dtype=np.complex64)
 
 
 @lru_cache(maxsize=2)
@@ -142,13 +147,13 @@ def _along(loop: Samples, pitch: int, frames: int, sample_rate: int, vibrato_cen
     if not vibrato_cents:
         return np.take(loop, np.arange(start, start + frames), axis=1, mode="wrap")
     times = np.arange(frames) / sample_rate
-    depth = vibrato_cents / 1200 * np.log(2) * np.clip((times - 0.5) / 0.8, 0, 1)
-    rate_hz = 4.6 + 0.3 * np.sin(pitch)
-    swing = depth * np.cos(2 * np.pi * rate_hz * times) * (sample_rate / (2 * np.pi * rate_hz))
+    depth = vibrato_cents / 1200 * np.log(2) * np.clip((times - 0.5) / 0.8, 0, 1) * (0.6 + 0.4 * np.sin(2 * np.pi * 0.23 * times + pitch))
+    phase = 2 * np.pi * 4.5 * times + 2.5 * np.sin(2 * np.pi * 0.37 * times + pitch)  # never regular: in a hall a regular vibrato pulses
+    swing = depth * np.sin(phase) * (sample_rate / (2 * np.pi * 4.5))
     return np.stack([_read(np.append(channel, channel[0]), (start + np.arange(frames) - swing) % LOOP_FRAMES) for channel in loop])
 
 
-def _read(samples: Samples, position: NDArray[np.float64]) -> Samples:
+def _read(samples: Samples, position: NDArray[Any]) -> Samples:
     """`samples` at fractional positions, by linear interpolation; silence past the end."""
     before = position.astype(np.int32)
     part = (position - before).astype(np.float32)

@@ -1,7 +1,9 @@
 """Voice-leading: which octave each chord note sounds in, so that every voice moves little and sings.
 
-The bass is laid first, near its last note; the three upper voices of the whole piece are then found at once, as the cheapest path through all close voicings (Viterbi). Forbidden
-between the outer voices, and dear between the others: parallel fifths and octaves. Dear: leaps, wide gaps, a doubled leading note, straying from the register, standing still
+The bass is laid first, near its last note; the three upper voices of the whole piece are then found at once, as the cheapest path through all close voicings
+(Viterbi). Forbidden
+between the outer voices, and dear between the others: parallel fifths and octaves. Dear: leaps, wide gaps, a doubled leading note, straying from the
+register, standing still
 on one voicing.
 """
 
@@ -34,11 +36,7 @@ def candidates(key: Key, chord: Chord, low: int, high: int) -> NDArray[np.int64]
     classes = chord.pitch_classes(key)
     needed = {classes[1]} | ({classes[-1]} if len(classes) > 3 or 4 not in chord.members else set())
     pitches = [pitch for pitch in range(low, high + 1) if pitch % 12 in classes]
-    found = [
-        (a, b, c)
-        for a, b, c in product(pitches, repeat=3)
-        if 2 <= b - a <= 9 and 2 <= c - b <= 9 and c - a >= 6 and needed <= {a % 12, b % 12, c % 12}
-    ]
+    found = [(a, b, c) for a, b, c in product(pitches, repeat=3) if 2 <= b - a <= 9 and 2 <= c - b <= 9 and c - a >= 6 and needed <= {a % 12, b % 12, c % 12}]
     return np.array(found)
 
 
@@ -67,7 +65,8 @@ def lead_voices(key: Key, chords: list[Chord], centres: list[float], rng: np.ran
         choice = int(back[choice])
         path.append(choice)
     path.reverse()
-    return [(low, *(int(p) for p in options[i][path[i]])) for i, low in enumerate(bass)]
+    uppers = [options[i][choice].tolist() for i, choice in enumerate(path)]
+    return [(low, tenor, alto, soprano) for low, (tenor, alto, soprano) in zip(bass, uppers, strict=True)]
 
 
 def _movement(before: NDArray[np.int64], after: NDArray[np.int64], bass_before: int, bass_after: int, still: float) -> NDArray[np.float64]:
