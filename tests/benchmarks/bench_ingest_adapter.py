@@ -74,21 +74,21 @@ def send(port: int, messages: int) -> None:
     publisher.join()
 
 
-def bare(port: int, messages: int, qos: int = 0) -> float:
-    """Messages a second of a paho subscriber that only counts."""
-    count, began, done, ready = 0, 0.0, threading.Event(), threading.Event()
+def bare(port: int, messages: int) -> tuple[float, float]:
+    """Messages a second, and microseconds of processor time a message, of a paho subscriber that only counts."""
+    count, began, cpu, done, ready = 0, 0.0, 0.0, threading.Event(), threading.Event()
 
     def on_message(_client: paho.Client, _userdata: object, _message: paho.MQTTMessage) -> None:
-        nonlocal count, began
+        nonlocal count, began, cpu
         if not count:
-            began = time.perf_counter()
+            began, cpu = time.perf_counter(), time.process_time()
         count += 1
         if count == messages:
             done.set()
 
     client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
     client.on_message = on_message
-    client.on_connect = lambda *_: client.subscribe("grid/#", qos)
+    client.on_connect = lambda *_: client.subscribe("grid/#")
     client.on_subscribe = lambda *_: ready.set()
     client.connect("127.0.0.1", port)
     client.loop_start()
@@ -96,10 +96,10 @@ def bare(port: int, messages: int, qos: int = 0) -> float:
     send(port, messages)
     if not done.wait(120):
         raise SystemExit(f"bare: {count} of {messages} messages arrived")
-    seconds = time.perf_counter() - began
+    seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     client.disconnect()
     client.loop_stop()
-    return messages / seconds
+    return messages / seconds, cpu / messages * 1e6
 
 
 def connected(port: int, messages: int) -> tuple[Adapter, Iterator[list[Reading]]]:
@@ -121,23 +121,21 @@ def connected(port: int, messages: int) -> tuple[Adapter, Iterator[list[Reading]
     return source, batches
 
 
-def adapter(port: int, messages: int) -> float:
-    """Readings a second that come out of the adapter's batches."""
+def adapter(port: int, messages: int) -> tuple[float, float]:
+    """Readings a second that come out of the adapter's batches, and microseconds of processor time a reading."""
     source, batches = connected(port, messages)
     threading.Thread(target=send, args=(port, messages)).start()
-    count, began = 0, 0.0
+    count, began, cpu = (first := len(next(batches))), time.perf_counter(), time.process_time()
     for batch in batches:
-        if not count:
-            began = time.perf_counter()
         count += len(batch)
         if count == messages:
             break
-    seconds = time.perf_counter() - began
+    seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     health = source.health()
     source.close()
     if health.dropped or health.rejected:
         raise SystemExit(f"adapter: {health}")
-    return messages / seconds
+    return (messages - first) / seconds, cpu / (messages - first) * 1e6
 
 
 def publish_slowly(port: int, messages: int, per_second: int) -> None:
@@ -180,7 +178,7 @@ def main() -> None:
         try:
             while socket.socket().connect_ex(("127.0.0.1", port)):
                 time.sleep(0.05)
-            rounds: list[tuple[Callable[[int, int], float], list[float]]] = [(bare, []), (adapter, [])]
+            rounds: list[tuple[Callable[[int, int], tuple[float, float]], list[tuple[float, float]]]] = [(bare, []), (adapter, [])]
             for _ in range(ROUNDS):
                 for measure, rates in rounds:
                     rates.append(measure(port, messages))
@@ -188,14 +186,16 @@ def main() -> None:
         finally:
             broker.terminate()
             broker.wait()
-    bare_rate, adapter_rate = (statistics.median(rates) for _, rates in rounds)
-    ratios = sorted(ours / theirs for ours, theirs in zip(rounds[1][1], rounds[0][1], strict=True))
+    (bare_rate, bare_cpu), (adapter_rate, adapter_cpu) = (tuple(map(statistics.median, zip(*rates, strict=True))) for _, rates in rounds)
+    ratios = sorted(ours[0] / theirs[0] for ours, theirs in zip(rounds[1][1], rounds[0][1], strict=True))
     print(f"{'what':44}{'measured':>14}{'target':>10}")
     print(f"{'bare paho subscriber, messages/s':44}{bare_rate:14,.0f}{'':>10}")
     print(f"{'MQTT adapter (JSON, time, quality), /s':44}{adapter_rate:14,.0f}{'':>10}")
     print(f"{'adapter / bare, median of ' + str(ROUNDS) + ' pairs':44}{statistics.median(ratios):14.2f}{TARGET:>10}")
     print(f"{'adapter / bare, lowest and highest':44}{f'{ratios[0]:.2f} - {ratios[-1]:.2f}':>14}")
 
+    print(f"{'processor time a message, us, bare':44}{bare_cpu:14.1f}")
+    print(f"{'processor time a message, us, adapter':44}{adapter_cpu:14.1f}")
     print(f"{'publish to reading at 1,000/s, ms, p50':44}{delays[len(delays) // 2]:14.1f}")
     print(f"{'publish to reading at 1,000/s, ms, p99':44}{delays[len(delays) * 99 // 100]:14.1f}")
 
