@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 
 from gridtone.conductor import ConductorSettings
 from gridtone.documents import Document, DocumentError, Problem, read_document
-from gridtone.gate import GateLimits
+from gridtone.gate.limits import GateLimits
 from gridtone.library.settings import LibrarySettings
 from gridtone.rules import Rules, load_pack, load_rules
 from gridtone.server import ServerSettings

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gridtone.gate import check, finish
+from gridtone.gate.check import check
+from gridtone.gate.finish import finish
 
 RATE = 48000
 SECONDS = 120

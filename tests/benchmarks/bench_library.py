@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gridtone.cue import Cue
-from gridtone.gate import GateLimits
+from gridtone.gate.limits import GateLimits
 from gridtone.library.library import Library
 from gridtone.library.settings import LibrarySettings
 from gridtone.library.track import Track

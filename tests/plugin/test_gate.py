@@ -13,7 +13,9 @@ from hypothesis.extra.numpy import arrays
 from pydantic import ValidationError
 from scipy.signal import butter, sosfilt
 
-from gridtone.gate import GateLimits, check, finish
+from gridtone.gate.check import check
+from gridtone.gate.finish import finish
+from gridtone.gate.limits import GateLimits
 
 RATE = 48000
 SECONDS = 24

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from engines_for_tests import install
 
-from gridtone.gate import GateLimits
+from gridtone.gate.limits import GateLimits
 from gridtone.stock.messages import Batch, Broken, Job, Made, NotWritten, Progressed, Rejected, encode
 from gridtone.stock.sampler import Sampler, SamplerDiedError
 from gridtone.stock.settings import StockSettings

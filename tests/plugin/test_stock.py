@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from gridtone.cue import Cue
-from gridtone.gate import GateLimits
+from gridtone.gate.limits import GateLimits
 from gridtone.library.library import Library
 from gridtone.library.settings import LibrarySettings
 from gridtone.stock.engines import FIRST_REST_SECONDS, EngineChain, EngineChoice
@@ -335,7 +335,7 @@ def test_a_disk_that_fills_up_stops_the_sampling_and_nothing_else(open_site: Ope
 SERVICE = """
 import sys, time
 from pathlib import Path
-from gridtone.gate import GateLimits
+from gridtone.gate.limits import GateLimits
 from gridtone.library.library import Library
 from gridtone.library.settings import LibrarySettings
 from gridtone.stock.engines import EngineChoice

@@ -7,9 +7,3 @@
 * `defects.py`   clicks, dead air, sudden rises, DC, missing fades
 * `alarms.py`    what could be taken for an alarm
 """
-
-from gridtone.gate.check import Failure, GateReport, check
-from gridtone.gate.finish import finish
-from gridtone.gate.limits import GateLimits
-
-__all__ = ["Failure", "GateLimits", "GateReport", "check", "finish"]

@@ -13,7 +13,7 @@ import msgspec
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from gridtone.conductor import Candidate
-from gridtone.gate import GateLimits
+from gridtone.gate.limits import GateLimits
 from gridtone.library.history import LibraryError, TrackFailure
 from gridtone.library.library import Count, Freshness, Library
 from gridtone.stock.engines import EngineChain, EngineChoice

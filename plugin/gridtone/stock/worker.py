@@ -15,7 +15,9 @@ import uuid
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from gridtone.gate import Failure, GateLimits, GateReport, check, finish
+from gridtone.gate.check import Failure, GateReport, check
+from gridtone.gate.finish import finish
+from gridtone.gate.limits import GateLimits
 from gridtone.library.audio import encode_flac, encode_opus
 from gridtone.library.store import write_synced
 from gridtone.library.track import Track
