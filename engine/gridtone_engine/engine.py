@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
+from inspect import signature
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -98,4 +99,9 @@ def open_engine(name: str, **options: Any) -> Engine:
         factory: Callable[..., Engine] = next(iter(matches)).load()
     except ImportError as error:
         raise EngineError(f"engine {name!r} needs a package that is not installed here: {error}") from error
+    try:
+        signature(factory).bind(**options)
+    except TypeError as error:
+        known = ", ".join(signature(factory).parameters)
+        raise EngineError(f"engine {name!r}: {error}; its options are {known or 'none'}") from error
     return factory(**options)

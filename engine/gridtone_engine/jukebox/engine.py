@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
-from scipy.signal import resample_poly
 
 from gridtone_engine.engine import EngineError, Progress, Rendition
 from gridtone_engine.jukebox.configs import LICENCE
@@ -167,6 +166,7 @@ class Jukebox:
 def read_audio(path: Path, sample_rate: int) -> "Tensor":
     """Any audio file as mono at `sample_rate`, (samples,). Raises EngineError if it cannot be read."""
     import torch
+    from scipy.signal import resample_poly
 
     try:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
