@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 
 from gridtone.cue import Cue
 from gridtone.events import EventLog
+from gridtone.library.listening import Feedback, Play
 from gridtone.library.track import Track
 from gridtone.rules.standing import Comparison, SignalView, Standing
 from gridtone.server import ServerSettings, create_app, serve
 from gridtone.server.backend import Codec, SamplerView, StateSpan, StateView
+from gridtone.trend import SignalTrend
 from gridtone.words import Words
 
 SAMPLE_RATE = 48000
@@ -67,6 +69,8 @@ class MemoryBackend:
         self.library: dict[str, Track] = {}
         self.spans: list[StateSpan] = []
         self.missing: list[str] = []
+        self.thumbs: list[Feedback] = []
+        self.heard: list[Play] = []
         self.problem = ""
         self.show("day", publish=False)
         self._cue = Cue(1, time.time(), "silence", "day", {"en": "Nothing in stock yet", "zh": "库存为空"})
@@ -102,6 +106,8 @@ class MemoryBackend:
         reason = {"en": "The state changed", "zh": "状态已改变"}
         self._cue = replace(Cue(self._cue.id + 1, time.time(), action, self._standing.state, reason, track, crossfade_seconds=2.0), **changes)  # type: ignore[arg-type]
         self.events.publish("cue", self._cue)
+        if track:
+            self.heard.append(Play(self._cue.time, self._cue.state, track.id, track.text, track.licence))
         return self._cue
 
     def standing(self) -> Standing:
@@ -118,6 +124,23 @@ class MemoryBackend:
 
     def history(self, start: float, end: float) -> Sequence[StateSpan]:
         return [span for span in self.spans if span.start < end and (span.end is None or span.end > start)]
+
+    def signals(self, start: float, end: float) -> Sequence[SignalTrend]:
+        times = [start + (end - start) * i / 60 for i in range(60)]
+        return [
+            SignalTrend("max_line_loading_pct", {"en": "Highest line loading", "zh": "最高线路负载"}, "%", times, [60 + i / 2 for i in range(60)]),
+            SignalTrend("frequency_hz", {"en": "Frequency", "zh": "频率"}, "Hz", times, [None if i == 30 else 50 + np.sin(i).item() / 100 for i in range(60)]),
+        ]
+
+    def plays(self, start: float, end: float) -> Sequence[Play]:
+        return [play for play in self.heard if start <= play.time < end]
+
+    def feedback(self, start: float, end: float) -> Sequence[Feedback]:
+        return [thumb for thumb in self.thumbs if start <= thumb.time < end]
+
+    def record_feedback(self, track_id: str, thumb: int, reason: str) -> None:
+        track = self.library[track_id]
+        self.thumbs.append(Feedback(time.time(), track_id, track.state, track.text, thumb, reason))
 
     def tracks(self, state: str | None, limit: int, before: float | None) -> Sequence[Track]:
         newest_first = sorted(self.library.values(), key=lambda track: -track.created)

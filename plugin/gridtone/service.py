@@ -19,6 +19,7 @@ from gridtone.cue import Cue
 from gridtone.documents import DocumentError
 from gridtone.events import EventLog
 from gridtone.library.library import Library
+from gridtone.library.listening import Feedback, Play
 from gridtone.library.track import Track
 from gridtone.rules import NO_DATA, Evaluator, Rules, Standing, load_rules
 from gridtone.rules.model import title_of
@@ -26,6 +27,7 @@ from gridtone.server import create_app, serve
 from gridtone.server.backend import Codec, SamplerView, StateSpan, StateView
 from gridtone.stock.engines import EngineChoice
 from gridtone.stock.stock import StateNeed, Stock
+from gridtone.trend import SignalTrend, Trends
 from gridtone_adapters import Adapter, Health, open_adapter
 
 log = logging.getLogger(__name__)
@@ -51,6 +53,7 @@ class Service:
         self._closing = threading.Event()
         now = time.time()
         self._evaluator = Evaluator(rules, now)
+        self._trends = Trends()
         self._standing = self._evaluator.standing(now)
         self._conductor = Conductor(
             site.conductor,
@@ -125,6 +128,22 @@ class Service:
     def history(self, start: float, end: float) -> Sequence[StateSpan]:
         return self._library.spans(start, end)
 
+    def signals(self, start: float, end: float) -> Sequence[SignalTrend]:
+        with self._lock:
+            return [
+                SignalTrend(name, title_of(name, gauge.signal), gauge.unit, *self._trends.between(name, start, end))
+                for name, gauge in self._evaluator.gauges.items()
+            ]
+
+    def plays(self, start: float, end: float) -> Sequence[Play]:
+        return self._library.plays(start, end)
+
+    def feedback(self, start: float, end: float) -> Sequence[Feedback]:
+        return self._library.feedback(start, end)
+
+    def record_feedback(self, track_id: str, thumb: int, reason: str) -> None:
+        self._library.record_feedback(track_id, thumb, reason, time.time())
+
     def tracks(self, state: str | None, limit: int, before: float | None) -> Sequence[Track]:
         return self._library.tracks(state, limit, before)
 
@@ -164,6 +183,7 @@ class Service:
                 with self._lock:
                     now = time.time()
                     self._take(self._evaluator.tick(now), now)
+                    self._trends.record(self._evaluator.values(), now)
                 if now >= watched_at + WATCH_SECONDS:
                     watched_at = now
                     self._reload_rules()

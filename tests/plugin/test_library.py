@@ -30,6 +30,7 @@ from gridtone.cue import Cue
 from gridtone.library.audio import encode_flac, encode_opus
 from gridtone.library.history import LibraryError, TrackFailure
 from gridtone.library.library import Count, Freshness, Library
+from gridtone.library.listening import Feedback, Play
 from gridtone.library.retention import SECONDS_A_DAY, Shelved, to_remove
 from gridtone.library.settings import LibrarySettings
 from gridtone.library.store import Store
@@ -196,6 +197,11 @@ def test_cues_plays_failures_and_counters_survive_a_restart(tmp_path: Path) -> N
         assert library.get(heard.id) == replace(heard, plays=1, last_played=1234.5)
         assert library.failures(5) == [failure]
         assert library.reserve("seed", 1) == 5
+        assert library.plays(1234, 1235) == [Play(1234.5, "day", heard.id, heard.text, heard.licence)]
+        assert library.feedback(100, 101) == [Feedback(100.0, heard.id, heard.state, heard.text, -1, "too busy")]
+        assert library.plays(0, 1234.5) == library.feedback(101, 2000) == []
+        library.record_feedback("removed since", 1, "", 200.0)
+        assert library.feedback(150, 999) == [Feedback(200.0, "removed since", "", "", 1, "")], "feedback outlives its track"
 
 
 def test_history_of_states(library: Library) -> None:

@@ -103,6 +103,32 @@ def test_state_cue_states_sampler_adapters_and_history(backend: MemoryBackend, u
     assert spans[0]["end"] is None
 
 
+def test_signals_over_time(url: str) -> None:
+    signals = requests.get(f"{url}/api/v1/signals?hours=1", timeout=5).json()["signals"]
+    assert [signal["name"] for signal in signals] == ["max_line_loading_pct", "frequency_hz"]
+    only = requests.get(f"{url}/api/v1/signals?hours=1&signal=frequency_hz", timeout=5).json()
+    assert [signal["name"] for signal in only["signals"]] == ["frequency_hz"]
+    assert only["signals"][0]["values"][30] is None, "a gap is a gap"
+    assert len(only["signals"][0]["times"]) == len(only["signals"][0]["values"])
+    assert only["end"] - only["start"] == pytest.approx(3600)
+
+
+def test_a_listener_says_what_it_thinks_of_a_track(backend: MemoryBackend, url: str) -> None:
+    track = backend.add_track(chord([440], 0.2))
+    backend.give("play", track)
+    address = f"{url}/api/v1/tracks/{track.id}/feedback"
+    assert requests.post(address, json={"thumb": -1, "reason": "too busy"}, timeout=5).status_code == 204
+    assert requests.post(address, json={"thumb": 1}, timeout=5).status_code == 204
+    kept = requests.get(f"{url}/api/v1/feedback?hours=1", timeout=5).json()["feedback"]
+    assert [(thumb["thumb"], thumb["reason"], thumb["track_id"]) for thumb in kept] == [(-1, "too busy", track.id), (1, "", track.id)]
+    assert [play["track_id"] for play in requests.get(f"{url}/api/v1/plays?hours=1", timeout=5).json()["plays"]] == [track.id]
+    for body in ({}, {"thumb": 0}, {"thumb": True}, {"thumb": 1, "reason": 3}, [1]):
+        refused = requests.post(address, json=body, timeout=5)
+        assert (refused.status_code, error(refused)["code"]) == (400, "bad_body"), body
+    assert requests.post(f"{url}/api/v1/tracks/none/feedback", json={"thumb": 1}, timeout=5).status_code == 404
+    assert len(backend.thumbs) == 2
+
+
 def test_tracks_are_paged(backend: MemoryBackend, url: str) -> None:
     ids = [backend.add_track(chord([200 + i], 0.1), state="alert" if i == 3 else "day").id for i in range(5)]
     first = requests.get(f"{url}/api/v1/tracks?limit=3", timeout=5).json()

@@ -14,11 +14,12 @@ from itertools import pairwise
 from typing import Any
 
 import msgspec
-from sqlalchemy import Engine, delete, select, update
+from sqlalchemy import Engine, delete, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from gridtone.cue import Cue
+from gridtone.library.listening import Feedback, Play
 from gridtone.library.span import StateSpan
 from gridtone.library.tables import FailureRow, FeedbackRow, MemoryRow, PlayRow, SpanRow, TrackRow
 from gridtone.words import Words
@@ -90,6 +91,29 @@ class History:
         """`thumb`: 1 up, -1 down."""
         with self._remembering("feedback") as session:
             session.add(FeedbackRow(track_id=track_id, thumb=thumb, reason=reason, time=time))
+
+    def plays(self, start: float, end: float) -> list[Play]:
+        """What was played between two times, oldest first."""
+        with self._sessions() as session:
+            rows = session.execute(
+                select(PlayRow.time, PlayRow.state, PlayRow.track_id, func.coalesce(TrackRow.text, ""), func.coalesce(TrackRow.licence, ""))
+                .outerjoin(TrackRow, TrackRow.id == PlayRow.track_id)
+                .where(PlayRow.time >= start, PlayRow.time < end)
+                .order_by(PlayRow.time, PlayRow.id)
+            )
+            return [Play(*row) for row in rows]
+
+    def feedback(self, start: float, end: float) -> list[Feedback]:
+        """What listeners thought between two times, oldest first."""
+        row = FeedbackRow
+        with self._sessions() as session:
+            rows = session.execute(
+                select(row.time, row.track_id, func.coalesce(TrackRow.state, ""), func.coalesce(TrackRow.text, ""), row.thumb, row.reason)
+                .outerjoin(TrackRow, TrackRow.id == row.track_id)
+                .where(row.time >= start, row.time < end)
+                .order_by(row.time, row.id)
+            )
+            return [Feedback(*found) for found in rows]
 
     def begin_state(self, state: str, severity: str, reason: Words, time: float) -> None:
         """The grid is in `state` from `time` on; what it was in before ends. Nothing happens if it already is."""

@@ -142,6 +142,10 @@ class Evaluator:
         """The active state and its reasons, with values and ages as of `now`."""
         return describe(self, now)
 
+    def values(self) -> dict[str, float | None]:
+        """Every signal's value; None where it is missing or stale."""
+        return {name: gauge.known() for name, gauge in self.gauges.items()}
+
     def swap(self, rules: Rules, now: float) -> Standing | None:
         """Go on under other rules. Points keep their readings; signals of the same name and definition, and states of the same name, go on as they are."""
         now = max(now, self.now)

@@ -7,8 +7,10 @@ from typing import Any
 import msgspec
 from flask import Response
 
+from gridtone.library.listening import Feedback, Play
 from gridtone.library.track import Track
 from gridtone.server.backend import StateSpan, StateView
+from gridtone.trend import SignalTrend
 from gridtone_adapters import Health
 
 
@@ -24,6 +26,27 @@ class History:
     start: float
     end: float
     spans: Sequence[StateSpan]
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    start: float
+    end: float
+    signals: Sequence[SignalTrend]
+
+
+@dataclass(frozen=True, slots=True)
+class Plays:
+    start: float
+    end: float
+    plays: Sequence[Play]
+
+
+@dataclass(frozen=True, slots=True)
+class Feedbacks:
+    start: float
+    end: float
+    feedback: Sequence[Feedback]
 
 
 @dataclass(frozen=True, slots=True)

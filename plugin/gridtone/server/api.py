@@ -13,17 +13,20 @@ from gridtone.cue import Cue
 from gridtone.library.track import Track
 from gridtone.rules.standing import Standing
 from gridtone.server.access import COOKIE, Access
-from gridtone.server.answers import Adapters, ApiError, History, Readiness, States, Tracks, answer
+from gridtone.server.answers import Adapters, ApiError, Feedbacks, History, Plays, Readiness, Signals, States, Tracks, answer
 from gridtone.server.backend import Backend, Codec, SamplerView
 from gridtone.server.openapi import Parameter, describe, document
 from gridtone.server.stream import Streams
+from gridtone.trend import KEPT_HOURS, STEP_SECONDS
 from gridtone_adapters import Health
 
 AUDIO_TYPES = {"opus": "audio/ogg; codecs=opus", "flac": "audio/flac"}
 MOST_HOURS = 24 * 31
 MOST_TRACKS = 500
+LONGEST_REASON = 500
 
 TRACK_ID = Parameter("id", "path", {"type": "string"}, "The track's id: the SHA-256 of its FLAC file, hexadecimal.")
+HOURS = Parameter("hours", "query", {"type": "number", "minimum": 0.01, "maximum": MOST_HOURS, "default": 24}, "How far back.")
 
 
 def create_api(backend: Backend, access: Access, streams: Streams) -> Blueprint:
@@ -66,14 +69,36 @@ def create_api(backend: Backend, access: Access, streams: Streams) -> Blueprint:
     @describe(
         "The states of the last hours, oldest first.",
         answers=History,
-        parameters=(Parameter("hours", "query", {"type": "number", "minimum": 0.01, "maximum": MOST_HOURS, "default": 24}, "How far back."),),
+        parameters=(HOURS,),
         errors=(400,),
     )
     def history() -> Response:
-        hours = _number("hours", 24.0, least=0.01, most=MOST_HOURS)
-        end = time.time()
-        start = end - hours * 3600
+        start, end = _last_hours()
         return answer(History(start, end, backend.history(start, end)))
+
+    @route("/api/v1/signals")
+    @describe(
+        f"Every signal of the rules, sampled every {STEP_SECONDS:g} s; the last {KEPT_HOURS:g} hours since the service started are kept.",
+        answers=Signals,
+        parameters=(HOURS, Parameter("signal", "query", {"type": "array", "items": {"type": "string"}}, "Only these signals; may be repeated.")),
+        errors=(400,),
+    )
+    def signals() -> Response:
+        start, end = _last_hours()
+        wanted = set(request.args.getlist("signal"))
+        return answer(Signals(start, end, [trend for trend in backend.signals(start, end) if not wanted or trend.name in wanted]))
+
+    @route("/api/v1/plays")
+    @describe("What was played in the last hours, oldest first.", answers=Plays, parameters=(HOURS,), errors=(400,))
+    def plays() -> Response:
+        start, end = _last_hours()
+        return answer(Plays(start, end, backend.plays(start, end)))
+
+    @route("/api/v1/feedback")
+    @describe("What listeners thought of tracks in the last hours, oldest first.", answers=Feedbacks, parameters=(HOURS,), errors=(400,))
+    def feedback() -> Response:
+        start, end = _last_hours()
+        return answer(Feedbacks(start, end, backend.feedback(start, end)))
 
     @route("/api/v1/tracks")
     @describe(
@@ -128,6 +153,27 @@ def create_api(backend: Backend, access: Access, streams: Streams) -> Blueprint:
         except Exception:
             response.close()
             raise
+
+    @route("/api/v1/tracks/<id>/feedback", "POST")
+    @describe(
+        "Say what you think of a track: `thumb` 1 is up, -1 is down.",
+        content=None,
+        parameters=(TRACK_ID,),
+        body={
+            "type": "object",
+            "properties": {"thumb": {"enum": [1, -1]}, "reason": {"type": "string", "maxLength": LONGEST_REASON}},
+            "required": ["thumb"],
+            "additionalProperties": False,
+        },
+        statuses={204: "Kept"},
+        errors=(400, 404),
+    )
+    def give_feedback(id: str) -> Response:  # noqa: A002
+        body = request.get_json(silent=True)
+        if not isinstance(body, dict) or body.get("thumb") not in (1, -1) or body["thumb"] is True or not isinstance(body.get("reason", ""), str):
+            raise ApiError(400, "bad_body", "the body is not JSON with a thumb of 1 or -1", 'send {"thumb": -1, "reason": "too loud"} as application/json')
+        backend.record_feedback(_known(backend.track(id)).id, int(body["thumb"]), body.get("reason", "")[:LONGEST_REASON])
+        return Response(status=204)
 
     @route("/api/v1/sampler")
     @describe("What the sampler is doing.", answers=SamplerView)
@@ -191,6 +237,11 @@ def _known(track: Track | None) -> Track:
     if track is None:
         raise ApiError(404, "no_such_track", "no track has this id", "the library may have retired it; /api/v1/tracks lists what is there")
     return track
+
+
+def _last_hours() -> tuple[float, float]:
+    end = time.time()
+    return end - _number("hours", 24.0, least=0.01, most=MOST_HOURS) * 3600, end
 
 
 def _number(name: str, default: float, least: float, most: float) -> float:

@@ -6,10 +6,12 @@ from typing import BinaryIO, Literal, Protocol
 
 from gridtone.cue import Cue
 from gridtone.events import EventLog
+from gridtone.library.listening import Feedback, Play
 from gridtone.library.span import StateSpan
 from gridtone.library.track import Track
 from gridtone.rules.standing import Standing
 from gridtone.stock.view import SamplerView
+from gridtone.trend import SignalTrend
 from gridtone.words import Words
 from gridtone_adapters import Health
 
@@ -43,6 +45,16 @@ class Backend(Protocol):
     def cue(self) -> Cue: ...
     def states(self) -> Sequence[StateView]: ...
     def history(self, start: float, end: float) -> Sequence[StateSpan]: ...
+    def signals(self, start: float, end: float) -> Sequence[SignalTrend]:
+        """Every signal of the rules between two times, as far back as is kept."""
+        ...
+
+    def plays(self, start: float, end: float) -> Sequence[Play]: ...
+    def feedback(self, start: float, end: float) -> Sequence[Feedback]: ...
+    def record_feedback(self, track_id: str, thumb: int, reason: str) -> None:
+        """`thumb`: 1 up, -1 down."""
+        ...
+
     def tracks(self, state: str | None, limit: int, before: float | None) -> Sequence[Track]:
         """Newest first, made before `before`."""
         ...
