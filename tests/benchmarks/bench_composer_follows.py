@@ -3,10 +3,9 @@
     python tests/benchmarks/bench_composer_follows.py [--prompts 200]
 
 Each prompt asks for a tempo, a key, an energy and a brightness; every second one for a density as well. Half a minute from the middle of a 50 s track is
-judged: the tempo by librosa's
-beats, the key by Krumhansl's profiles on the notes that basic-pitch hears (and, beside it, on librosa's chroma), density by basic-pitch's onsets, brightness
-by librosa's
-spectral centroid. A church mode counts as followed if the tonic is right and the third is (Krumhansl knows major and minor only).
+judged: the tempo by librosa's beats, the key by Krumhansl's profiles on the notes that basic-pitch hears (and, beside it, on librosa's chroma), density by
+basic-pitch's onsets, brightness by librosa's spectral centroid. A church mode counts as followed if the tonic is right and the third is (Krumhansl knows
+major and minor only).
 """
 
 import argparse

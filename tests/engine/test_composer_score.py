@@ -45,7 +45,7 @@ def test_every_score_is_sound_whatever_is_asked(asked: Attributes, seed: int, se
     for part in score.parts:
         for note in part.notes:
             assert 0 <= note.start < end
-            assert 0 < note.beats
+            assert note.beats > 0
             assert note.start + note.beats <= end + 1e-9
             assert 0 < note.velocity <= 1
             if part.role == "percussion":

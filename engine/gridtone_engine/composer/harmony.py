@@ -185,7 +185,7 @@ def phrase(key: Key, slots: list[tuple[float, float]], closes: bool, colour: flo
         degrees = ([0, *ending] if count > len(ending) else [*ending, 0])[-count:] if closes else [0, *ending][:count]
     else:
         degrees = walk(key.mode, count - len(ending) + 1, 0, ending[0], rng) + ending[1:]
-    pedal = rng.random() < (0.12 if key.mode in ("major", "minor") else 0.6)
+    pedal = rng.random() < (0.12 if key.mode in ("major", "minor") else 0.5)
     chords = []
     for (start, beats), root in zip(slots, degrees, strict=True):
         raised = key.mode == "minor" and root == 4 and rng.random() < 0.7

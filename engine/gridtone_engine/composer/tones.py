@@ -119,8 +119,10 @@ def percussion(pitch: int, seconds: float, sample_rate: int) -> Samples:
 
 @cache
 def _phases() -> NDArray[np.complex64]:
-    """Random phases for the left and the right."""
-    return np.asarray(np.exp(2j * np.pi * np.random.default_rng(0).random((2, LOOP_FRAMES // 2 + 1))), dtype=np.complex64)
+    """Random phases for the left, and for the right ones up to 2 radians away: wide, and still whole on one loudspeaker."""
+    rng = np.random.default_rng(0)
+    left = rng.uniform(0, 2 * np.pi, LOOP_FRAMES // 2 + 1)
+    return np.asarray(np.exp(1j * np.stack([left, left + rng.uniform(-2, 2, len(left))])), dtype=np.complex64)
 
 
 @lru_cache(maxsize=2)
