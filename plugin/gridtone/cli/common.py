@@ -1,0 +1,36 @@
+"""What commands share."""
+
+import logging
+import os
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+console = Console(stderr=True, highlight=False)
+
+CONFIG = click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The site's YAML file; without one, the defaults.")
+
+
+def log_to_stderr() -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("gridtone").setLevel(logging.INFO)
+    logging.getLogger("gridtone_adapters").setLevel(logging.INFO)
+
+
+def announce(url: str) -> None:
+    click.echo(f"\n  gridtone plays on {url}\n")
+
+
+def enter(config: Path | None) -> Path | None:
+    """Make the folder of a site's file the working directory, so that its relative paths are relative to it."""
+    if config is None:
+        return None
+    config = config.resolve()
+    os.chdir(config.parent)
+    return config
+
+
+def progress_bar() -> Progress:
+    return Progress(TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), console=console)

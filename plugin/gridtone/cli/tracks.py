@@ -1,0 +1,68 @@
+"""`gridtone generate`: one track from a text."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gridtone.cli.common import console, progress_bar
+
+FORMATS = (".wav", ".flac", ".ogg", ".mp3")
+
+
+def engine_options(pairs: tuple[str, ...]) -> dict[str, Any]:
+    """`draft=true`, `batch=4`: values as YAML reads them."""
+    from ruamel.yaml import YAML
+
+    options = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{pair!r} is not NAME=VALUE", param_hint="--option")
+        options[name] = YAML(typ="safe").load(value)
+    return options
+
+
+@click.command()
+@click.argument("text", default="")
+@click.option("--seconds", default=60.0, show_default=True, type=click.FloatRange(1, 3600), help="Length of the track.")
+@click.option("-o", "--output", default="track.wav", show_default=True, type=click.Path(dir_okay=False, path_type=Path), help="wav, flac, ogg or mp3.")
+@click.option("--engine", default="composer", show_default=True, help="Which engine makes it.")
+@click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="Of the engine, such as model=5b or draft=true. May be given several times.")
+@click.option("--prime", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Audio to continue, for engines that can.")
+@click.option("--seed", default=0, show_default=True, help="Another seed, another track.")
+@click.option("--tempo", "tempo_bpm", type=click.FloatRange(30, 200), help="Beats a minute; wins over the text.")
+@click.option("--key", help="Such as 'D minor' or 'F# dorian'; wins over the text.")
+@click.option("--energy", type=click.FloatRange(0, 1), help="0 still to 1 driving; wins over the text.")
+@click.option("--brightness", type=click.FloatRange(0, 1), help="0 dark to 1 bright; wins over the text.")
+@click.option("--density", type=click.FloatRange(0, 1), help="0 sparse to 1 busy; wins over the text.")
+@click.option("--instrument", "instruments", multiple=True, help="May be given several times; wins over the text.")
+def generate(text: str, seconds: float, output: Path, engine: str, options: tuple[str, ...], prime: Path | None, seed: int, **attributes: object) -> None:
+    """Make one track from TEXT, in English or Chinese."""
+    from gridtone.gate.check import check
+    from gridtone.gate.finish import finish
+    from gridtone_engine import Attributes, Prompt, open_engine
+
+    if output.suffix not in FORMATS:
+        raise click.BadParameter(f"{output}: the suffix says no format that can be written; use one of {', '.join(FORMATS)}")
+    if not output.parent.is_dir():
+        raise click.BadParameter(f"{output}: there is no folder {output.parent}")
+    prompt = Prompt(text, seconds, seed, Attributes(**attributes), continue_from=prime)  # type: ignore[arg-type]
+    opened = open_engine(engine, **engine_options(options))
+    with progress_bar() as bar:
+        task = bar.add_task("starting", total=1.0)
+        [rendition] = opened.sample([prompt], progress=lambda at: bar.update(task, completed=at.fraction, description=at.step))
+    rendition = rendition.with_samples(finish(rendition.samples, rendition.sample_rate))
+    report = check(rendition.samples, rendition.sample_rate)
+    rendition.write(output)
+
+    for phrase in rendition.understanding.understood:
+        console.print(f"  [green]understood[/] {phrase.text} → {phrase.meaning}")
+    for ignored in rendition.understanding.ignored:
+        console.print(f"  [yellow]not understood[/] {ignored}")
+    for failure in report.failures:
+        console.print(f"  [red]gate[/] {failure.message}")
+    played = rendition.attributes
+    tempo = f"{played.tempo_bpm:.0f} bpm" if played.tempo_bpm else "free tempo"
+    console.print(f"{rendition.seconds:.0f} s, {tempo}, {played.key or 'no key'}, {report.loudness_lufs:.1f} LUFS, licence {rendition.licence}")
+    click.echo(output)
