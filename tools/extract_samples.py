@@ -3,8 +3,7 @@
     python tools/extract_samples.py /usr/share/fluidr3mono-gm-soundfont/FluidR3Mono_GM.sf3 engine/gridtone_engine/composer/samples
 
 Takes a few notes of each instrument, trims the silence before the attack, converts to mono at 32 kHz and stores Ogg Vorbis. Nothing is re-tuned or unrolled
-here: the measured
-pitch and the loop points go into index.json, and the renderer does the rest.
+here: the measured pitch and the loop points go into index.json, and the renderer does the rest.
 """
 
 import argparse

@@ -18,9 +18,8 @@ It composes a score and plays it. Composition goes from the large to the small; 
     samples = render(score, 48_000)   # float32 (2, frames)
 
 A track is a whole number of bars, as near as they come to the length asked for, in one tempo, its first downbeat at 0 s; it begins and ends thinly and faded
-over
-a bar, so that two tracks can be crossfaded on a bar. The same prompt and seed give the same bytes. Nothing here uses torch, the network, or anything outside
-numpy, scipy and soundfile.
+over a bar, so that two tracks can be crossfaded on a bar. The same prompt and seed give the same bytes. Nothing here uses torch, the network, or anything
+outside numpy, scipy and soundfile.
 """
 
 from gridtone_engine.composer.compose import compose

@@ -31,8 +31,8 @@ class Composer:
         progress: Callable[[Progress], None] = lambda _: None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> Iterator[Rendition]:
-        """Yield one rendition a prompt. Raises EngineError for a prompt that makes no sense: a key or instrument that does not exist, a length or tempo out
-        of range."""
+        """Yield one rendition a prompt. Raises EngineError for a prompt that makes no sense: a key or instrument that does not exist, a length or tempo out of
+        range."""
         for number, prompt in enumerate(prompts):
             if cancelled():
                 return

@@ -1,9 +1,8 @@
 """Keys, modes, chords, and the progressions they form.
 
 Degrees count from 0 (the tonic) in steps of the scale, so that a progression is written once for all keys. In major and minor the harmony is functional:
-tonic, subdominant,
-dominant, with cadences; the church modes turn around their tonic and the chords that carry their characteristic note (Dorian IV, Phrygian bII, Lydian II,
-Mixolydian bVII).
+tonic, subdominant, dominant, with cadences; the church modes turn around their tonic and the chords that carry their characteristic note (Dorian IV, Phrygian
+bII, Lydian II, Mixolydian bVII).
 """
 
 import re
@@ -173,9 +172,8 @@ def chord_members(key: Key, root: int, colour: float, rng: np.random.Generator) 
 
 
 def phrase(key: Key, slots: list[tuple[float, float]], closes: bool, colour: float, rng: np.random.Generator) -> list[Chord]:
-    """One phrase: a chord for every slot (start and length in beats). It sets out from the tonic; `closes` returns to it, otherwise it stays open on a
-    cadence chord. At times, and often in the church
-    modes, all of it stands on a tonic pedal."""
+    """One phrase: a chord for every slot (start and length in beats). It sets out from the tonic; `closes` returns to it, otherwise it stays open on a cadence
+    chord. At times, and often in the church modes, all of it stands on a tonic pedal."""
     cadence = CADENCES[key.mode]
     ending = [int(rng.choice(cadence))]
     if closes:

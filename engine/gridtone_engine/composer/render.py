@@ -32,8 +32,8 @@ def render(
     progress: Callable[[float], None] = lambda _: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Samples:
-    """Play a score: float32 of shape (2, frames), exactly `score.seconds` long, about -23 LUFS, peaks below 0.7. Raises CancelledError soon after
-    `cancelled()` turns true."""
+    """Play a score: float32 of shape (2, frames), exactly `score.seconds` long, about -23 LUFS, peaks below 0.7. Raises CancelledError soon after `cancelled()`
+    turns true."""
     frames = round(score.seconds * sample_rate)
     hall_bus, near_bus = np.zeros((2, frames), np.float32), np.zeros(frames, np.float32)
     groups = _tones_needed(score)

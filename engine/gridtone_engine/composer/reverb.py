@@ -8,8 +8,8 @@ Samples = NDArray[np.float32]
 
 
 def hall(sample_rate: int, seconds: float = 2.6, wet_db: float = -9.0, pre_delay_seconds: float = 0.022) -> Samples:
-    """Impulse response of a warm hall for both channels, shape (2, frames): the direct sound first, then noise whose highs die sooner than its lows, left
-    and right apart."""
+    """Impulse response of a warm hall for both channels, shape (2, frames): the direct sound first, then noise whose highs die sooner than its lows, left and
+    right apart."""
     rng = np.random.default_rng(1)
     frames = int(seconds * sample_rate)
     times = np.arange(frames) / sample_rate

@@ -34,8 +34,7 @@ def metric_weights(beats: int, points: int) -> NDArray[np.float64]:
 
 
 def pick_onsets(weights: NDArray[np.float64], taken: set[int], wanted: float, rng: np.random.Generator) -> list[int]:
-    """Grid points for the figuration of one bar: the heaviest, until `wanted` points of the bar (with those `taken` by other parts) sound; the downbeat
-    always."""
+    """Grid points for the figuration of one bar: the heaviest, until `wanted` points of the bar (with those `taken` by other parts) sound; always the first."""
     heard = {0} | taken
     chosen = {0}
     whole = int(wanted) + int(rng.random() < wanted % 1)

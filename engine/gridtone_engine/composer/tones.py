@@ -6,8 +6,7 @@
 * `pad`: a steady tone with harmonics of our own design, a slow filter over it
 
 Steady tones come from one seamless loop made by inverse Fourier transform, after the PADsynth algorithm (P. Nasca, 2005): each harmonic a line with a band
-around it, phases
-random, left and right apart. The line is kept strong: bands alone throb, and a throb in the background is an alarm to somebody.
+around it, phases random, left and right apart. The line is kept strong: bands alone throb, and a throb in the background is an alarm to somebody.
 """
 
 from collections.abc import Callable
@@ -31,8 +30,8 @@ def frequency(pitch: float) -> float:
 
 
 def struck(pitch: int, seconds: float, sample_rate: int, *, partials: tuple[tuple[float, float, float], ...], decay_seconds: float) -> Samples:
-    """`partials`: (ratio to the fundamental, amplitude, decay time against the fundamental's); `decay_seconds`: to fall by 60 dB at middle C, halved every
-    two octaves up."""
+    """`partials`: (ratio to the fundamental, amplitude, decay time against the fundamental's); `decay_seconds`: to fall by 60 dB at middle C, halved every two
+    octaves up."""
     times = np.arange(int(seconds * sample_rate), dtype=np.float32) / np.float32(sample_rate)
     made = np.zeros_like(times)
     decay = decay_seconds * 2 ** ((60 - pitch) / 24)

@@ -1,10 +1,8 @@
 """Voice-leading: which octave each chord note sounds in, so that every voice moves little and sings.
 
 The bass is laid first, near its last note; the three upper voices of the whole piece are then found at once, as the cheapest path through all close voicings
-(Viterbi). Forbidden
-between the outer voices, and dear between the others: parallel fifths and octaves. Dear: leaps, wide gaps, a doubled leading note, straying from the
-register, standing still
-on one voicing.
+(Viterbi). Forbidden between the outer voices, and dear between the others: parallel fifths and octaves. Dear: leaps, wide gaps, a doubled leading note,
+straying from the register, standing still on one voicing.
 """
 
 from itertools import product
