@@ -12,7 +12,6 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
-from gridtone_adapters import Health, Rejected
 from numpy.typing import NDArray
 
 from gridtone.cue import Cue
@@ -24,6 +23,7 @@ from gridtone.server import ServerSettings, create_app, serve
 from gridtone.server.backend import Codec, SamplerView, StateSpan, StateView
 from gridtone.trend import SignalTrend
 from gridtone.words import Words
+from gridtone_adapters import Health, Rejected
 
 SAMPLE_RATE = 48000
 TITLES: dict[str, tuple[str, Words, int]] = {

@@ -11,7 +11,9 @@ export function showStanding(standing, now) {
   $("standing").dataset.severity = standing.severity;
   drawIcon($("state-icon"), standing.severity);
   text($("state-title"), pick(standing.title));
-  text($("state-severity"), say(`severity_${standing.severity}`));
+  const severity = say(`severity_${standing.severity}`);
+  text($("state-severity"), severity);
+  $("state-severity").hidden = severity.toLowerCase() === pick(standing.title).toLowerCase();
   text($("state-since"), say("since", { time: clockTime(standing.since), ago: duration(now - standing.since) }));
   text($("state-reason"), pick(standing.reason));
   text($("state-rule"), standing.rule);

@@ -2,7 +2,7 @@
 
 import { $, svg, element, table, text } from "./elements.js";
 import { HEIGHTS } from "./severity.js";
-import { clockTime, currentLanguage, duration, pick, say } from "./words.js";
+import { clockTime, duration, pick, say } from "./words.js";
 
 const HEIGHT = 84;
 const BASE = 64;
@@ -52,8 +52,7 @@ export function showHistory(history, titles) {
       duration((span.end ?? history.end) - span.start),
       pick(span.reason),
     ]);
-  const headings = [say("from"), say("to"), say("state"), "", say("lasted"), say("reason")];
-  headings[3] = currentLanguage() === "zh" ? "严重程度" : "Severity";
+  const headings = [say("from"), say("to"), say("state"), say("severity"), say("lasted"), say("reason")];
   $("timeline-table").replaceChildren(table(say("history"), headings, rows));
 }
 

@@ -36,8 +36,7 @@ export function showAdapters({ adapters }) {
     String(health.dropped),
     refused(health) ? Object.entries(health.rejected).map(([reason, count]) => `${reason}: ${count}`).join(", ") : "0",
   ]);
-  const parts = [table(say("sources"), [say("source"), "", say("received"), say("dropped"), say("rejected")], rows)];
-  parts[0].querySelectorAll("th")[1].textContent = say("state");
+  const parts = [table(say("sources"), [say("source"), say("connection"), say("received"), say("dropped"), say("rejected")], rows)];
   const samples = adapters.flatMap((health) => health.samples.map((sample) => element("li", {}, element("code", {}, `${sample.source}: ${sample.sample}`), ` ${sample.reason}`)));
   if (samples.length) parts.push(element("h3", { class: "label" }, say("samples")), element("ul", { class: "failures" }, ...samples));
   $("sources").replaceChildren(...parts);

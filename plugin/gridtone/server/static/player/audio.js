@@ -42,8 +42,11 @@ export class AudioEngine {
     this.#context ??= this.#open();
     const refused = new Promise((resolve) => setTimeout(resolve, 1500));
     await Promise.race([this.#context.resume().catch(() => {}), refused]);
-    this.#sound = this.#context.state === "running" ? "on" : "refused";
-    this.#apply();
+    if (this.#context.state === "running") {
+      if (this.#sound !== "on") this.#begin();
+      return;
+    }
+    this.#sound = "refused";
     this.onchange();
   }
 
@@ -91,8 +94,15 @@ export class AudioEngine {
     this.#duck.connect(this.#volumeGain).connect(context.destination);
     context.onstatechange = () => {
       if (this.#sound === "on" && context.state !== "running") context.resume().catch(() => {});
+      if (this.#sound === "refused" && context.state === "running") this.#begin(); // the browser only took its time
     };
     return context;
+  }
+
+  #begin() {
+    this.#sound = "on";
+    this.#apply();
+    this.onchange();
   }
 
   #level() {
@@ -127,7 +137,7 @@ export class AudioEngine {
     const place = placement(cue, this.clock.now());
     if (!place) return;
     const now = this.#context.currentTime;
-    const start = now + place.delay;
+    const start = this.#wholeFrames(now + place.delay);
     for (const deck of this.#decks.filter((deck) => deck.start > now)) this.#end(deck, now, 0);
     const sounding = this.#decks;
     for (const deck of sounding.slice(0, -1)) this.#end(deck, now, CUT_SECONDS);
@@ -137,12 +147,17 @@ export class AudioEngine {
     source.connect(gain).connect(this.#duck);
     const deck = { source, gain, start, fade: null };
     this.#fade(deck, 0, 1, start, place.offset > 0 || sounding.length ? Math.max(cue.crossfade_seconds, CUT_SECONDS) : CUT_SECONDS);
-    source.start(start, place.offset);
+    source.start(start, this.#wholeFrames(place.offset));
     source.onended = () => {
       gain.disconnect();
       this.#decks = this.#decks.filter((other) => other !== deck);
     };
     this.#decks = [...this.#decks, deck];
+  }
+
+  /** Between two samples the browser would interpolate, which dulls the sound. */
+  #wholeFrames(seconds) {
+    return Math.round(seconds * this.#context.sampleRate) / this.#context.sampleRate;
   }
 
   #end(deck, start, seconds) {

@@ -1,0 +1,418 @@
+"""The player in a real browser, against a real server; what it plays is recorded sample by sample and measured."""
+
+import base64
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from scipy import signal as dsp
+
+from memory_backend import MemoryBackend, chord, day_of_states, noise, running
+
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
+RECORDER = """
+(() => {
+  window.recorded = []; window.contexts = 0;
+  const connect = AudioNode.prototype.connect;
+  AudioNode.prototype.connect = function (target, ...rest) {
+    if (target === this.context.destination && !this.context.tapped) {
+      this.context.tapped = true; window.contexts++; window.rate = this.context.sampleRate;
+      const tap = this.context.createScriptProcessor(16384, 1, 1);
+      tap.onaudioprocess = (event) => window.recorded.push(event.inputBuffer.getChannelData(0).slice());
+      connect.call(this, tap); connect.call(tap, target);
+    }
+    return connect.call(this, target, ...rest);
+  };
+})();
+"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if not Path(CHROMIUM).exists():
+        pytest.skip("needs Chromium; install it with `apt install chromium`")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def backend() -> MemoryBackend:
+    backend = MemoryBackend()
+    backend.spans = day_of_states(time.time())
+    return backend
+
+
+@pytest.fixture
+def url(backend: MemoryBackend) -> Iterator[str]:
+    with running(backend) as address:
+        yield address
+
+
+def open_page(browser: Browser, url: str, allowed: tuple[str, ...] = (), **context: Any) -> Page:
+    """A page whose console must stay silent, apart from messages that contain one of `allowed`."""
+    opened: BrowserContext = browser.new_context(**{"locale": "en-GB"} | context)
+    opened.add_init_script(RECORDER)
+    page = opened.new_page()
+    page.complaints = []  # type: ignore[attr-defined]
+    page.on("console", lambda message: any(word in message.text for word in (*allowed, "ScriptProcessorNode")) or page.complaints.append(message.text))  # type: ignore[attr-defined]
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))  # type: ignore[attr-defined]
+    page.goto(url)
+    return page
+
+
+@pytest.fixture
+def page(browser: Browser, url: str) -> Iterator[Page]:
+    page = open_page(browser, url)
+    yield page
+    assert page.complaints == []  # type: ignore[attr-defined]
+    page.context.close()
+
+
+def enable(page: Page) -> None:
+    page.get_by_role("button", name="Enable sound").click()
+    page.get_by_role("button", name="Pause").wait_for()
+
+
+def recording(page: Page, seconds: float) -> tuple[NDArray[np.float32], int]:
+    """What comes out of the speakers during the next `seconds`, and its sample rate."""
+    page.evaluate("window.recorded.length = 0")
+    page.wait_for_timeout(1000 * seconds)
+    coded = page.evaluate(
+        "() => { const all = new Float32Array(window.recorded.flatMap((block) => [...block])); const bytes = new Uint8Array(all.buffer);"
+        " let text = ''; for (let i = 0; i < bytes.length; i += 32768) text += String.fromCharCode(...bytes.subarray(i, i + 32768)); return btoa(text); }"
+    )
+    return np.frombuffer(base64.b64decode(coded), dtype=np.float32), page.evaluate("window.rate")
+
+
+def level(samples: NDArray[np.float32]) -> float:
+    return float(20 * np.log10(np.sqrt(np.mean(np.square(samples, dtype=np.float64))) + 1e-9))
+
+
+def levels(samples: NDArray[np.float32], rate: int, window_seconds: float) -> NDArray[np.float64]:
+    window = int(rate * window_seconds)
+    return np.array([level(samples[i : i + window]) for i in range(0, len(samples) - window, window)])
+
+
+def tone(samples: NDArray[np.float32], rate: int, hertz: float) -> float:
+    """Level of one sine, dB."""
+    turn = np.exp(-2j * np.pi * hertz * np.arange(len(samples)) / rate)
+    return float(20 * np.log10(2 * abs(np.mean(samples * turn)) + 1e-9))
+
+
+def test_nothing_sounds_until_a_person_asks(page: Page, backend: MemoryBackend) -> None:
+    backend.give("play", backend.add_track(chord([440], 30)))
+    page.get_by_text("calm, warm pads").first.wait_for()
+    assert page.evaluate("window.contexts") == 0
+    enable(page)
+    assert tone(*recording(page, 1.5), 440) > -35
+    page.get_by_role("button", name="Pause").click()
+    page.wait_for_timeout(1200)
+    assert level(recording(page, 1.2)[0]) < -80
+
+
+def test_a_cue_crossfades_to_its_track_without_gap_or_click(page: Page, backend: MemoryBackend) -> None:
+    one, two = backend.add_track(chord([440, 550], 60)), backend.add_track(chord([660, 830], 60))
+    backend.give("play", one, upcoming=two)
+    enable(page)
+    page.wait_for_timeout(3000)
+    backend.give("play", two, time=time.time() + 1)
+    samples, rate = recording(page, 6)
+    first, last = samples[: rate // 2], samples[-rate:]
+    assert tone(first, rate, 440) > tone(first, rate, 660) + 40
+    assert tone(last, rate, 660) > tone(last, rate, 440) + 40
+    assert np.ptp(levels(samples, rate, 0.05)) < 3, "a gap or a bump"
+    high = dsp.sosfiltfilt(dsp.butter(8, 6000, "high", fs=rate, output="sos"), samples)[rate // 10 : -rate // 10]
+    assert np.abs(high).max() < 10 ** (-60 / 20), "a click"
+
+
+def test_the_crossfade_keeps_its_power(page: Page, backend: MemoryBackend) -> None:
+    one, two = backend.add_track(noise(1, 40)), backend.add_track(noise(2, 40))
+    backend.give("play", one, upcoming=two)
+    enable(page)
+    page.wait_for_timeout(3000)
+    backend.give("play", two, time=time.time() + 1.5, crossfade_seconds=3.0)
+    samples, rate = recording(page, 6.5)
+    measured = levels(samples, rate, 0.2)
+    assert len(measured) > 24
+    assert np.abs(measured - np.median(measured)).max() < 1.5
+
+
+def test_an_urgent_cue_during_a_crossfade_does_not_click(page: Page, backend: MemoryBackend) -> None:
+    tracks = [backend.add_track(chord([hertz], 60)) for hertz in (440, 554, 659)]
+    backend.give("play", tracks[0], upcoming=tracks[1])
+    enable(page)
+    page.wait_for_timeout(3000)
+    backend.give("play", tracks[1], upcoming=tracks[2], crossfade_seconds=3.0)
+    page.wait_for_timeout(1500)
+    page.evaluate("window.keep = window.recorded.length")
+    backend.give("play", tracks[2], crossfade_seconds=1.0)
+    samples, rate = recording(page, 4)
+    assert tone(samples[-rate:], rate, 659) > tone(samples[-rate:], rate, 440) + 40
+    assert tone(samples[-rate:], rate, 659) > tone(samples[-rate:], rate, 554) + 40
+    high = dsp.sosfiltfilt(dsp.butter(8, 6000, "high", fs=rate, output="sos"), samples)[rate // 10 : -rate // 10]
+    assert np.abs(high).max() < 10 ** (-50 / 20)
+
+
+def test_who_joins_late_hears_what_the_others_hear(page: Page, backend: MemoryBackend) -> None:
+    track = backend.add_track(np.concatenate([chord([440], 20), chord([880], 20)]))
+    backend.give("play", track, time=time.time() - 22)
+    enable(page)
+    page.wait_for_timeout(1000)
+    samples, rate = recording(page, 1.5)
+    assert tone(samples, rate, 880) > tone(samples, rate, 440) + 40
+
+
+def test_silence_ducking_volume_and_mute(page: Page, backend: MemoryBackend) -> None:
+    track = backend.add_track(chord([440], 60))
+    backend.give("play", track)
+    enable(page)
+    page.wait_for_timeout(3000)
+    loud = level(recording(page, 1.5)[0])
+    backend.give("play", track, time=backend.cue().time, duck_db=-20.0)
+    page.wait_for_timeout(1500)
+    page.get_by_text("turned down by 20").wait_for()
+    backend_level = level(recording(page, 1.5)[0])
+    assert backend_level == pytest.approx(loud - 20, abs=1)
+    backend.give("play", track, time=backend.cue().time)
+    page.get_by_role("button", name="Mute", exact=True).click()
+    page.wait_for_timeout(800)
+    assert level(recording(page, 1)[0]) < -80
+    page.get_by_role("button", name="Unmute").click()
+    page.get_by_label("Volume").fill("35")
+    page.wait_for_timeout(1000)
+    assert level(recording(page, 1.5)[0]) == pytest.approx(loud - 12, abs=1)
+    page.reload()
+    assert page.get_by_label("Volume").input_value() == "35"
+    enable(page)
+    page.wait_for_timeout(1500)
+    backend.give("silence")
+    page.wait_for_timeout(1500)
+    assert level(recording(page, 1)[0]) < -80
+    assert page.locator("#track-text").inner_text() == "Silence"
+
+
+def test_a_track_without_opus_plays_from_flac_and_one_without_audio_says_so(browser: Browser, backend: MemoryBackend, url: str) -> None:
+    page = open_page(browser, url, allowed=("404",))
+    backend.give("play", backend.add_track(chord([440], 60), codecs=("flac",)))
+    enable(page)
+    page.wait_for_timeout(1500)
+    assert tone(*recording(page, 1), 440) > -40
+    backend.give("play", backend.add_track(chord([550], 60), codecs=()))
+    page.get_by_text("This track cannot be played here").wait_for()
+    assert page.complaints == []  # type: ignore[attr-defined]
+    page.context.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["killed", "hung"])
+def test_a_service_that_falls_silent_silences_the_music_and_its_return_brings_it_back(browser: Browser, how: str) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, str(Path(__file__).parents[1] / "memory_backend.py"), str(port)]
+
+    def start() -> subprocess.Popen[str]:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        process.stdout.readline()
+        return process
+
+    processes = [start()]
+    try:
+        page = open_page(browser, f"http://127.0.0.1:{port}", allowed=("ERR_", "Failed to load resource"))
+        enable(page)
+        page.wait_for_timeout(2500)
+        assert tone(*recording(page, 1), 440) > -40
+        if how == "killed":
+            processes[0].kill()
+        else:
+            os.kill(processes[0].pid, signal.SIGSTOP)
+        page.wait_for_timeout(7000)
+        assert level(recording(page, 1)[0]) < -80
+        assert page.get_by_text("No word from the service").is_visible()
+        if how == "killed":
+            processes.append(start())
+        else:
+            os.kill(processes[0].pid, signal.SIGCONT)
+        page.get_by_text("No word from the service").wait_for(state="hidden", timeout=15000)
+        page.wait_for_timeout(2500)
+        assert tone(*recording(page, 1), 440) > -40
+        assert page.complaints == []  # type: ignore[attr-defined]
+        page.context.close()
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+            process.stdout.close()  # type: ignore[union-attr]
+
+
+def test_the_state_its_reason_and_its_signals_are_shown(page: Page, backend: MemoryBackend) -> None:
+    backend.show("emergency")
+    page.get_by_text("Line HV-12 is loaded to 112 %").first.wait_for()
+    assert page.locator("#state-title").inner_text() == "Emergency"
+    assert page.locator("#state-rule").inner_text() == "max_line_loading_pct > 90 or frequency_hz < 49.9"
+    row = page.locator("#signals tbody tr").first.inner_text()
+    for words in ("max_line_loading_pct", "line/HV-12/loading_pct", "112 %", "> 90 %", "22 % beyond", "1 s"):
+        assert words in row
+    assert "Emergency. Line HV-12" in page.locator("[aria-live=polite]").inner_text()
+    assert page.title() == "Emergency · gridtone"
+    backend.show("no_data")
+    page.get_by_text("no reading", exact=True).wait_for()
+    assert "stale" in page.locator("#signals").inner_text()
+
+
+def test_the_workshop_is_shown(page: Page, backend: MemoryBackend) -> None:
+    backend.problem = "rules.yaml:3:1: unknown key 'whem'"
+    backend.events.publish("rules", {})
+    page.get_by_text("unknown key 'whem'").wait_for()
+    assert "2 / 4" in page.locator("#stock li", has_text="Emergency").inner_text()
+    assert "track 2 of 4 for Alert · 42 %" in page.locator("#sampler-line").inner_text()
+    page.locator("#sources-fold summary").click()
+    assert "not_a_number: 3" in page.locator("#sources").inner_text()
+    assert "connection refused" in page.locator("#sources").inner_text()
+
+
+def test_everything_by_keyboard(page: Page, backend: MemoryBackend) -> None:
+    backend.give("play", backend.add_track(chord([440], 60)))
+    page.locator("#timeline rect").first.wait_for()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    seen: list[str] = []
+    while "SUMMARY" not in seen[-1:]:
+        page.keyboard.press("Tab")
+        seen.append(page.evaluate("document.activeElement.id || document.activeElement.getAttribute('class') || document.activeElement.tagName"))
+        if seen[-1] == "sound":
+            page.keyboard.press("Enter")
+            page.get_by_role("button", name="Pause").wait_for()
+        if seen[-1].startswith("span"):
+            page.keyboard.press("ArrowLeft")
+            page.keyboard.press("ArrowLeft")
+            assert "No data" not in page.locator("#timeline-detail").inner_text()
+            page.keyboard.press("ArrowRight")
+            assert "No data" in page.locator("#timeline-detail").inner_text()
+    for control in ("language", "theme", "sound", "mute", "volume"):
+        assert control in seen
+    assert any(name.startswith("span") for name in seen)
+
+
+def test_every_control_has_a_name_and_the_page_has_landmarks(page: Page) -> None:
+    page.locator("#timeline rect").first.wait_for()
+    nameless = page.evaluate("""() => [...document.querySelectorAll('button, input, summary, progress, [role=img], a, table')].filter((node) => {
+        if (node.closest('[hidden]')) return false;
+        const labelled = (node.getAttribute('aria-labelledby') ?? '').split(' ').map((id) => document.getElementById(id)?.textContent ?? '').join('');
+        return !(node.getAttribute('aria-label') || labelled || node.textContent || node.labels?.[0]?.textContent).trim(); }).map((node) => node.outerHTML)""")
+    assert nameless == []
+    counts = page.evaluate("['header', 'main', 'h1', '[aria-live=polite]'].map((one) => document.querySelectorAll(one).length)")
+    assert counts == [1, 1, 1, 1]
+    assert page.evaluate("[...document.querySelectorAll('img')].every((image) => image.hasAttribute('alt'))")
+    assert page.evaluate("new Set([...document.querySelectorAll('[id]')].map((node) => node.id)).size === document.querySelectorAll('[id]').length")
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_texts_stand_out_from_their_ground(browser: Browser, backend: MemoryBackend, url: str, scheme: Any) -> None:
+    """WCAG AA: 4.5 to 1."""
+    page = open_page(browser, url, color_scheme=scheme)
+    for state in ("day", "alert", "emergency", "in_extremis", "restorative", "no_data"):
+        backend.show(state)
+        page.locator(f"#standing[data-severity={backend.standing().severity}]").wait_for()
+        for selector in ("#state-title", ".muted", ".label", "#state-reason", "button.primary span"):
+            colours = page.evaluate(
+                """(selector) => { const node = document.querySelector(selector); let ground = node;
+                while (getComputedStyle(ground).backgroundColor === 'rgba(0, 0, 0, 0)') ground = ground.parentElement;
+                return [getComputedStyle(node).color, getComputedStyle(ground).backgroundColor]; }""",
+                selector,
+            )
+            assert contrast(*colours) >= 4.5, (state, selector, colours)
+    page.context.close()
+
+
+def contrast(one: str, other: str) -> float:
+    def luminance(colour: str) -> float:
+        channels = np.array([float(part) for part in colour[colour.index("(") + 1 : -1].split(",")[:3]]) / 255
+        linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+        return float(linear @ [0.2126, 0.7152, 0.0722])
+
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_chinese_by_the_browsers_language_and_by_the_switch(browser: Browser, backend: MemoryBackend, url: str) -> None:
+    backend.show("alert")
+    page = open_page(browser, url, locale="zh-CN")
+    page.get_by_role("heading", name="电网状态").wait_for()
+    page.get_by_text("线路 HV-12 负载 92 %").first.wait_for()
+    assert page.evaluate("document.documentElement.lang") == "zh-CN"
+    page.get_by_role("button", name="Switch to English").click()
+    page.get_by_text("Line HV-12 is loaded to 92 %").first.wait_for()
+    page.reload()
+    page.get_by_role("heading", name="State of the grid").wait_for()
+    assert page.complaints == []  # type: ignore[attr-defined]
+    page.context.close()
+
+
+def test_signing_in_and_out(browser: Browser, backend: MemoryBackend, tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text("correct-horse-battery\n", encoding="utf-8")
+    backend.give("play", backend.add_track(chord([440], 60)))
+    with running(backend, token_file=tmp_path / "tokens") as url:
+        page = open_page(browser, url, allowed=("401",))
+        page.get_by_label("Access token").fill("wrong-horse-battery")
+        page.get_by_role("button", name="Sign in").click()
+        page.get_by_text("this token is not known here").wait_for()
+        page.get_by_label("Access token").fill("correct-horse-battery")
+        page.get_by_role("button", name="Sign in").click()
+        page.get_by_text("calm, warm pads").first.wait_for()
+        enable(page)
+        page.wait_for_timeout(1500)
+        assert tone(*recording(page, 1), 440) > -40
+        page.get_by_role("button", name="Sign out").click()
+        page.get_by_label("Access token").wait_for()
+        assert page.evaluate("JSON.stringify(localStorage) + document.cookie").find("battery") == -1
+        assert page.complaints == []  # type: ignore[attr-defined]
+        page.context.close()
+
+
+def test_it_fits_a_phone_and_leaves_pictures(browser: Browser, backend: MemoryBackend, url: str, tmp_path: Path) -> None:
+    backend.give("play", backend.add_track(chord([440], 120)), upcoming=backend.add_track(chord([660], 120), text="专注、沉稳、有节奏，温暖的弦乐"))
+    for state, scheme, width, language in (
+        ("day", "dark", 1280, "en"),
+        ("emergency", "dark", 1280, "en"),
+        ("alert", "light", 1280, "zh-CN"),
+        ("alert", "dark", 360, "en"),
+    ):
+        backend.show(state)
+        page = open_page(browser, url, color_scheme=scheme, viewport={"width": width, "height": 800}, locale=language)
+        page.locator("#timeline rect").first.wait_for()
+        page.locator("#stock li").first.wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.screenshot(path=tmp_path / f"{state}-{scheme}-{width}-{language}.png", full_page=True)
+        assert page.complaints == []  # type: ignore[attr-defined]
+        page.context.close()
+
+
+def test_the_arithmetic_of_playback(page: Page) -> None:
+    results = page.evaluate("""async () => {
+        const { ServiceClock, placement, fadeLevel, fadeCurve } = await import('/static/player/schedule.js');
+        let local = 100; const clock = new ServiceClock(() => local);
+        clock.hear(1000.0); local = 101; clock.hear(1000.6); local = 102; clock.hear(1002.1);
+        const cue = { action: 'play', time: 50, track: { seconds: 10 } };
+        const up = { from: 0, to: 1, start: 5, seconds: 4 }, down = { from: 1, to: 0, start: 5, seconds: 4 };
+        return { now: clock.now(), early: placement(cue, 47), late: placement(cue, 53), over: placement(cue, 60), silent: placement({ ...cue, action: 'silence' }, 53),
+          power: [5, 6, 7.3, 9].map((t) => fadeLevel(up, t) ** 2 + fadeLevel(down, t) ** 2), ends: [fadeCurve(up).at(0), fadeCurve(up).at(-1), fadeCurve(down).at(-1)] };
+    }""")
+    assert results["now"] == pytest.approx(1002.1)  # the message that came quickest tells the offset
+    assert (results["early"], results["late"], results["over"], results["silent"]) == ({"delay": 3, "offset": 0}, {"delay": 0, "offset": 3}, None, None)
+    assert results["power"] == pytest.approx([1, 1, 1, 1])
+    assert results["ends"] == pytest.approx([0, 1, 0], abs=1e-6)
