@@ -61,9 +61,10 @@ export class AudioEngine {
     this.#setLevel();
   }
 
-  setMuted(muted) {
+  /** Over `seconds`: music that an alarm stopped comes back slowly. */
+  setMuted(muted, seconds = 0.1) {
     this.#muted = muted;
-    this.#setLevel();
+    this.#setLevel(seconds);
   }
 
   /** Follow the newest cue. The one that plays already goes on, so that a reconnection does not restart the music. */
@@ -109,8 +110,8 @@ export class AudioEngine {
     return this.#muted ? 0 : this.#volume ** 2;
   }
 
-  #setLevel() {
-    this.#volumeGain?.gain.setTargetAtTime(this.#level(), this.#context.currentTime, 0.03);
+  #setLevel(seconds = 0.1) {
+    this.#volumeGain?.gain.setTargetAtTime(this.#level(), this.#context.currentTime, seconds / 3);
   }
 
   async #apply() {
