@@ -167,7 +167,7 @@ class _Composition:
                     fifth = pitch + 7 if 4 in chord.members else pitch + 12
                     pitch = fifth if rng.random() < 0.6 else pitch + 12
                 velocity = self._velocity(bar, rng) * (1 if onset == 0 else 0.85)
-                notes.append(Note(chord.start + onset, min(length, chord.beats - onset), pitch, float(np.clip(velocity, 0.1, 1))))
+                notes.append(Note(chord.start + onset, min(length, chord.beats - onset) * rng.uniform(0.85, 1), pitch, float(np.clip(velocity, 0.1, 1))))
         return notes
 
     def _melodies(self, rng: np.random.Generator) -> Iterator[tuple[str, str, list[Note]]]:
@@ -211,8 +211,8 @@ class _Composition:
             shape, step, recent = str(rng.choice(FIGURE_SHAPES)), 0, (0, 0)
             notes: list[Note] = []
             for bar in range(section.first_bar, section.first_bar + section.bars):
-                if bar % form.PHRASE_BARS == 0 and rng.random() < 0.35:
-                    shape = str(rng.choice(FIGURE_SHAPES))
+                if rng.random() < 0.35:  # else a long chord would turn the same way bar after bar, which pulses
+                    shape, step = str(rng.choice(FIGURE_SHAPES)), step + int(rng.integers(1, 4))
                 start = bar * self.beats
                 taken = {round((note.start - start) * points) for note in others if start <= note.start < start + self.beats}
                 onsets = rhythm.pick_onsets(groove, taken, rate * self.bar_seconds, rng)
@@ -221,13 +221,13 @@ class _Composition:
                     chord = self.chord_at(beat)
                     classes = chord.pitch_classes(self.key)
                     ladder = [pitch for pitch in range(int(centre) - 11, int(centre) + 13) if low <= pitch <= high and pitch % 12 in classes]
-                    step = _next_step(shape, step, position, len(ladder), rng)
+                    step = _next_step(shape, step % len(ladder), position, len(ladder), rng)
                     while len(ladder) > 3 and ladder[step] in recent:  # a note that comes back at once, and again, pulses
                         step = (step + 1) % len(ladder)
                     recent = (recent[1], ladder[step])
                     following = onsets[position + 1] if position + 1 < len(onsets) else self.beats * points
                     velocity = self._velocity(bar, rng) + 0.03 * min(groove[point], 4) - 0.06
-                    length = min(max((following - point) / points, 0.5), self.bars * self.beats - beat)
+                    length = min(max((following - point) / points, 0.5) * rng.uniform(0.8, 1.25), self.bars * self.beats - beat)
                     notes.append(Note(beat, length, ladder[step], float(np.clip(velocity, 0.1, 1))))
             yield section.figure, notes
 
