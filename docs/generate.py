@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from gridtone.config import Site
+from gridtone.proving.cases import Suite
 from gridtone.rules import Rules
 
 DOCS = Path(__file__).parent
@@ -27,7 +28,7 @@ def pages() -> dict[Path, str]:
     before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
     made = {page: before + BEGIN + "\n".join(reference(Site, "")) + "\n" + END + after}
-    for name, model in (("site", Site), ("rules", Rules)):
+    for name, model in (("site", Site), ("rules", Rules), ("tests", Suite)):
         made[DOCS / f"schema/{name}.schema.json"] = json.dumps(model.model_json_schema(), indent=1, ensure_ascii=False) + "\n"
     return made
 

@@ -3,29 +3,23 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, ConfigDict, Field
 from ruamel.yaml import YAML
 
 from gridtone.conductor import ConductorSettings
 from gridtone.documents import Document, DocumentError, Problem, read_document
 from gridtone.gate.limits import GateLimits
 from gridtone.library.settings import LibrarySettings
-from gridtone.rules import Rules, load_pack, load_rules
+from gridtone.proving.cases import load_suite
+from gridtone.rules import Rules, load_rules
+from gridtone.rules.source import Pack, RulesSource, read_source
 from gridtone.server import ServerSettings
 from gridtone.stock.settings import StockSettings
 from gridtone_adapters import AdapterConfig
 
 PREFIX = "GRIDTONE_"
-
-
-class Pack(BaseModel):
-    """Rules that come with gridtone."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    pack: str = Field(description="Name of the pack, such as `transmission`.")
 
 
 class Engine(BaseModel):
@@ -37,23 +31,13 @@ class Engine(BaseModel):
     options: dict[str, Any] = Field(default_factory=dict, description="The engine's own options.")
 
 
-def _kind_of_rules(value: Any) -> str:
-    if isinstance(value, str | Path):
-        return "file"
-    is_pack = isinstance(value, Pack) or (isinstance(value, Mapping) and "pack" in value)
-    return "pack" if is_pack else "inline"
-
-
 class Site(BaseModel):
     """All settings of a site. Relative paths are relative to the working directory."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     data: Path = Field(Path("gridtone-data"), description="Folder for the library: database, audio files and the lock. One service at a time may use it.")
-    rules: Annotated[
-        Annotated[Path, Tag("file")] | Annotated[Pack, Tag("pack")] | Annotated[Rules, Tag("inline")],
-        Discriminator(_kind_of_rules),
-    ] = Field(Pack(pack="transmission"), description="The rules: the path of a rules file, `pack: NAME`, or the rules themselves.")
+    rules: RulesSource = Field(Pack(pack="transmission"), description="The rules: the path of a rules file, `pack: NAME`, or the rules themselves.")
     adapters: tuple[AdapterConfig, ...] = Field((), description="Where telemetry comes from: one entry a source, told apart by `kind`.")
     engines: tuple[Engine, ...] = Field((Engine(name="composer"),), min_length=1, description="Engines that fill the stock: if one fails, the next takes over.")
     server: ServerSettings = Field(default_factory=ServerSettings, description="HTTP: where it listens, and who may listen to it.")
@@ -64,13 +48,7 @@ class Site(BaseModel):
 
     def load_rules(self) -> Rules:
         """The rules that this site names. Raises DocumentError."""
-        match self.rules:
-            case Rules():
-                return self.rules
-            case Pack(pack=name):
-                return load_pack(name)
-            case path:
-                return load_rules(path)
+        return read_source(self.rules)
 
 
 def load_site(path: Path | None, environment: Mapping[str, str] = os.environ) -> Site:
@@ -89,8 +67,10 @@ def load_site(path: Path | None, environment: Mapping[str, str] = os.environ) ->
 
 
 def check_file(path: Path) -> str:
-    """Check a rules file or a site's file, told apart by their keys. Return what was found, in words. Raises DocumentError."""
+    """Check a rules file, its tests or a site's file, told apart by their keys. Return what was found, in words. Raises DocumentError."""
     document = read_document(path)
+    if isinstance(document.data, dict) and {"gridtone_tests", "tests"} & document.data.keys():
+        return f"good tests: {len(load_suite(path).suite.tests)} of them"
     if isinstance(document.data, dict) and {"states", "signals"} & document.data.keys():
         rules = load_rules(path)
         return f"good rules: {len(rules.signals)} signals, {len(rules.states)} states"

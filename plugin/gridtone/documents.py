@@ -127,7 +127,7 @@ class Document:
         try:
             return TypeAdapter(model).validate_python(data)
         except ValidationError as error:
-            raise DocumentError({self._from_pydantic(details, model, at): None for details in error.errors()}) from error
+            raise DocumentError({self._from_pydantic(details, model, at): None for details in _without_echoes(error.errors())}) from error
 
     def problem(self, at: Place, message: str, fix: str = "", *, offset: int = 0, on_key: bool = False) -> Problem:
         """A problem with the value (or the key) at `at`, or at the nearest place above it that exists; `offset` characters into a scalar."""
@@ -275,6 +275,15 @@ def load_document(path: Path, model: type[M]) -> M:
 def parse_document(text: str, model: type[M], file: Path = Path("<text>")) -> M:
     """Read YAML text as a `model`; `file` is what problems name. Raises DocumentError."""
     return Document(text, file).validate(model)
+
+
+def _without_echoes(found: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Pydantic calls a list too short whose items are wrong; the items' own errors are enough."""
+    return [
+        details
+        for details in found
+        if details["type"] != "too_short" or not any(other["loc"][: len(details["loc"])] == details["loc"] != other["loc"] for other in found)
+    ]
 
 
 def _index_in_source(node: ScalarNode, source: str, offset: int) -> int:

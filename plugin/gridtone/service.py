@@ -14,7 +14,7 @@ from typing import BinaryIO
 from prometheus_client import Gauge as Metric
 
 from gridtone.conductor import Candidate, Conductor
-from gridtone.config import Pack, Site, load_site
+from gridtone.config import Site, load_site
 from gridtone.cue import Cue
 from gridtone.documents import DocumentError
 from gridtone.events import EventLog
@@ -23,6 +23,7 @@ from gridtone.library.listening import Feedback, Play
 from gridtone.library.track import Track
 from gridtone.rules import NO_DATA, Evaluator, Rules, Standing, load_rules
 from gridtone.rules.model import title_of
+from gridtone.rules.source import Pack
 from gridtone.server import create_app, serve
 from gridtone.server.backend import Codec, SamplerView, StateSpan, StateView
 from gridtone.stock.engines import EngineChoice

@@ -5,7 +5,7 @@ import sys
 import click
 
 from gridtone.cli.common import console
-from gridtone.cli.rules import check
+from gridtone.cli.rules import check, test
 from gridtone.cli.site import demo, doctor, serve
 from gridtone.cli.tracks import generate
 from gridtone.documents import DocumentError
@@ -41,5 +41,5 @@ def main() -> None:
     """Plays the state of a power grid: telemetry in, music out."""
 
 
-for command in (generate, serve, demo, doctor, check):
+for command in (generate, serve, demo, doctor, check, test):
     main.add_command(command)

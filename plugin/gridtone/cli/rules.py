@@ -1,4 +1,4 @@
-"""`gridtone check`: what rules do, before they do it."""
+"""`gridtone check` and `test`: what rules do, before they do it."""
 
 import sys
 from pathlib import Path
@@ -7,11 +7,13 @@ import click
 
 from gridtone.documents import DocumentError
 
+FILES = click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@FILES
 def check(files: tuple[Path, ...]) -> None:
-    """Check rules or site files; every error with line, column and the likely fix."""
+    """Check rules, rule tests or site files; every error with line, column and the likely fix."""
     from gridtone.config import check_file
 
     failed = False
@@ -22,3 +24,21 @@ def check(files: tuple[Path, ...]) -> None:
             click.echo(str(error), err=True)
             failed = True
     sys.exit(failed)
+
+
+@click.command()
+@FILES
+@click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write the report as JUnit XML too.")
+def test(files: tuple[Path, ...], junit: Path | None) -> None:
+    """Run rule tests: fabricated series, and the states, reasons and cues that must come of them."""
+    from gridtone.proving import report
+    from gridtone.proving.cases import load_suite
+    from gridtone.proving.trial import run_suite
+
+    suites = {file: list(run_suite(load_suite(file))) for file in files}
+    for file, outcomes in suites.items():
+        click.echo("\n".join(report.lines(file, outcomes)))
+    click.echo(report.summary(suites))
+    if junit:
+        report.write_junit(junit, suites)
+    sys.exit(any(outcome.failures for outcomes in suites.values() for outcome in outcomes))

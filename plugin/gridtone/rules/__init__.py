@@ -12,7 +12,8 @@
 * `evaluator.py`  states at work
 * `views.py`      the reasons, in sentences
 * `standing.py`   what comes out
-* `packs/`        rules to begin with
+* `source.py`     where rules come from
+* `packs/`        rules to begin with, each with its tests
 """
 
 from pathlib import Path
@@ -47,7 +48,7 @@ def load_rules(path: Path) -> Rules:
 
 def pack_names() -> list[str]:
     """The packs that gridtone brings along."""
-    return sorted(path.stem for path in _PACKS.glob("*.yaml"))
+    return sorted(path.stem for path in _PACKS.glob("*.yaml") if not path.name.endswith(".test.yaml"))
 
 
 def load_pack(name: str) -> Rules:

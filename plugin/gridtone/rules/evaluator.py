@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import math
 from bisect import bisect_left
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
 
@@ -131,6 +131,22 @@ class Evaluator:
     def tick(self, now: float) -> Standing | None:
         """Let time pass. Return the new Standing if the active state changed. To be called at `deadline()` at the latest."""
         return self._settle(max(now, self.now))
+
+    def until(self, now: float) -> Iterator[Standing]:
+        """Let time pass to `now` with a tick whenever one is due, as the service would. Yield every new Standing."""
+        while (due := self.deadline()) is not None and due <= now:
+            if standing := self.tick(due):
+                yield standing
+
+    def expire(self, names: Collection[str], now: float) -> Standing | None:
+        """What these points last reported is too old from now on, whatever its time says. Return the new Standing if the active state changed."""
+        gone = {self.points.index[name] for name in names if name in self.points.index}
+        for point in gone:
+            self.points.expire(point, max(self.now, now))
+        if gone:
+            self._stale_at = [(-math.inf if gauge.members[slot] in gone else at, order, gauge, slot) for at, order, gauge, slot in self._stale_at]
+            heapq.heapify(self._stale_at)
+        return self.tick(now)
 
     def deadline(self) -> float | None:
         """When the next `tick` is due: a point may go stale, or a `for` or `hold` ends. None: not before the next reading."""

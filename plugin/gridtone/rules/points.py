@@ -66,6 +66,11 @@ class Points:
             return self.values[point], self.seen[point]
         return self._good.get(point, (math.nan, -math.inf))
 
+    def expire(self, point: int, now: float) -> None:
+        """The point's readings are too old for every listener."""
+        self._good.pop(point, None)
+        self.seen[point] = min(self.seen[point], now - max((gauge.stale_after for _, _, gauge in self.listeners[point]), default=0.0))
+
     def bound(self, point: int) -> None:
         """Set the point's bounds to what all of its listeners agree on."""
         bounds = [gauge.bounds for _, _, gauge in self.listeners[point]]

@@ -1,0 +1,9 @@
+"""What rules do, before they do it: told stories, checked for sense, run over history.
+
+* `series.py`   fabricated readings in a compact notation
+* `cases.py`    a file of rule tests
+* `trial.py`    runs them
+* `report.py`   their report, for people and as JUnit XML
+
+Nothing here runs in the service: it is what an engineer asks of rules at a desk.
+"""
