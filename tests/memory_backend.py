@@ -90,8 +90,9 @@ class MemoryBackend:
     def show(self, state: str, publish: bool = True) -> None:
         severity, title, _ = TITLES[state]
         value = {"alert": 92.4, "emergency": 112.0}.get(state, 63.1)
+        rule = "max_line_loading_pct > 90 or frequency_hz < 49.9"
         self._standing = Standing(
-            state, title, severity, time.time() - 130, "max_line_loading_pct > 90 or frequency_hz < 49.9", REASONS.get(state, REASONS["day"]), state == "no_data",
+            state, title, severity, time.time() - 130, rule, REASONS.get(state, REASONS["day"]), state == "no_data",
             (Comparison("max_line_loading_pct", ">", 90.0, value > 90), Comparison("frequency_hz", "<", 49.9, False)),
             (
                 SignalView("max_line_loading_pct", value, "%", 1.2, False, "line/HV-12/loading_pct"),

@@ -112,17 +112,20 @@ def tone(samples: NDArray[np.float32], rate: int, hertz: float) -> float:
     return float(20 * np.log10(2 * abs(np.mean(samples * turn)) + 1e-9))
 
 
+@pytest.mark.slow
 def test_nothing_sounds_until_a_person_asks(page: Page, backend: MemoryBackend) -> None:
     backend.give("play", backend.add_track(chord([440], 30)))
     page.get_by_text("calm, warm pads").first.wait_for()
     assert page.evaluate("window.contexts") == 0
     enable(page)
-    assert tone(*recording(page, 1.5), 440) > -35
+    page.wait_for_timeout(2500)
+    assert tone(*recording(page, 1), 440) > -35
     page.get_by_role("button", name="Pause").click()
     page.wait_for_timeout(1200)
     assert level(recording(page, 1.2)[0]) < -80
 
 
+@pytest.mark.slow
 def test_a_cue_crossfades_to_its_track_without_gap_or_click(page: Page, backend: MemoryBackend) -> None:
     one, two = backend.add_track(chord([440, 550], 60)), backend.add_track(chord([660, 830], 60))
     backend.give("play", one, upcoming=two)
@@ -138,6 +141,7 @@ def test_a_cue_crossfades_to_its_track_without_gap_or_click(page: Page, backend:
     assert np.abs(high).max() < 10 ** (-60 / 20), "a click"
 
 
+@pytest.mark.slow
 def test_the_crossfade_keeps_its_power(page: Page, backend: MemoryBackend) -> None:
     one, two = backend.add_track(noise(1, 40)), backend.add_track(noise(2, 40))
     backend.give("play", one, upcoming=two)
@@ -150,6 +154,7 @@ def test_the_crossfade_keeps_its_power(page: Page, backend: MemoryBackend) -> No
     assert np.abs(measured - np.median(measured)).max() < 1.5
 
 
+@pytest.mark.slow
 def test_an_urgent_cue_during_a_crossfade_does_not_click(page: Page, backend: MemoryBackend) -> None:
     tracks = [backend.add_track(chord([hertz], 60)) for hertz in (440, 554, 659)]
     backend.give("play", tracks[0], upcoming=tracks[1])
@@ -175,6 +180,7 @@ def test_who_joins_late_hears_what_the_others_hear(page: Page, backend: MemoryBa
     assert tone(samples, rate, 880) > tone(samples, rate, 440) + 40
 
 
+@pytest.mark.slow
 def test_silence_ducking_volume_and_mute(page: Page, backend: MemoryBackend) -> None:
     track = backend.add_track(chord([440], 60))
     backend.give("play", track)
@@ -204,6 +210,7 @@ def test_silence_ducking_volume_and_mute(page: Page, backend: MemoryBackend) -> 
     assert page.locator("#track-text").inner_text() == "Silence"
 
 
+@pytest.mark.slow
 def test_a_track_without_opus_plays_from_flac_and_one_without_audio_says_so(browser: Browser, backend: MemoryBackend, url: str) -> None:
     page = open_page(browser, url, allowed=("404",))
     backend.give("play", backend.add_track(chord([440], 60), codecs=("flac",)))
@@ -384,6 +391,7 @@ def test_signing_in_and_out(browser: Browser, backend: MemoryBackend, tmp_path: 
         page.context.close()
 
 
+@pytest.mark.slow
 def test_it_fits_a_phone_and_leaves_pictures(browser: Browser, backend: MemoryBackend, url: str, tmp_path: Path) -> None:
     backend.give("play", backend.add_track(chord([440], 120)), upcoming=backend.add_track(chord([660], 120), text="专注、沉稳、有节奏，温暖的弦乐"))
     for state, scheme, width, language in (
@@ -409,8 +417,10 @@ def test_the_arithmetic_of_playback(page: Page) -> None:
         clock.hear(1000.0); local = 101; clock.hear(1000.6); local = 102; clock.hear(1002.1);
         const cue = { action: 'play', time: 50, track: { seconds: 10 } };
         const up = { from: 0, to: 1, start: 5, seconds: 4 }, down = { from: 1, to: 0, start: 5, seconds: 4 };
-        return { now: clock.now(), early: placement(cue, 47), late: placement(cue, 53), over: placement(cue, 60), silent: placement({ ...cue, action: 'silence' }, 53),
-          power: [5, 6, 7.3, 9].map((t) => fadeLevel(up, t) ** 2 + fadeLevel(down, t) ** 2), ends: [fadeCurve(up).at(0), fadeCurve(up).at(-1), fadeCurve(down).at(-1)] };
+        const silent = { ...cue, action: 'silence' };
+        return { now: clock.now(), early: placement(cue, 47), late: placement(cue, 53), over: placement(cue, 60), silent: placement(silent, 53),
+          power: [5, 6, 7.3, 9].map((t) => fadeLevel(up, t) ** 2 + fadeLevel(down, t) ** 2),
+          ends: [fadeCurve(up).at(0), fadeCurve(up).at(-1), fadeCurve(down).at(-1)] };
     }""")
     assert results["now"] == pytest.approx(1002.1)  # the message that came quickest tells the offset
     assert (results["early"], results["late"], results["over"], results["silent"]) == ({"delay": 3, "offset": 0}, {"delay": 0, "offset": 3}, None, None)

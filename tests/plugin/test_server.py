@@ -325,7 +325,7 @@ def test_a_browser_signs_in_and_out(guarded: str, caplog: pytest.LogCaptureFixtu
 
 def test_it_refuses_to_listen_beyond_loopback_without_a_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for host in ("0.0.0.0", "::", "192.0.2.1", "grid.example"):
-        with pytest.raises(ValidationError, match="refusing to listen on .* without a token"):
+        with pytest.raises(ValidationError, match=r"refusing to listen on .* without a token"):
             ServerSettings(host=host)
     for host in ("127.0.0.1", "::1", "localhost", "127.0.0.2"):
         assert ServerSettings(host=host).tokens() == ()
@@ -468,7 +468,8 @@ def test_a_port_in_use_is_refused_with_its_number(url: str) -> None:
 def test_tls_serves_and_a_client_that_stalls_its_handshake_stops_nobody(backend: MemoryBackend, tmp_path: Path) -> None:
     certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "1", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"],
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "1", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost"],
         check=True, capture_output=True,
     )  # fmt: skip
     with running(backend, tls_certificate=certificate, tls_key=key) as url:

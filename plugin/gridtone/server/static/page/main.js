@@ -58,6 +58,7 @@ function becomes(next, problem) {
   if (next === "connected") {
     engine.found();
     $("sign-in").hidden = true;
+    $("sign-out").hidden = !localStorage.getItem("gridtone.signed_in");
     refreshAll();
   } else if (next !== "connecting") {
     engine.lost();
@@ -168,11 +169,12 @@ $("sign-in").addEventListener("submit", async (event) => {
   text($("sign-in-problem"), response.ok ? "" : (await response.json()).error.message);
   if (!response.ok) return;
   $("token").value = "";
-  $("sign-out").hidden = false;
+  localStorage.setItem("gridtone.signed_in", "yes");
   connection.reopen();
 });
 $("sign-out").addEventListener("click", async () => {
   await fetch("/api/v1/session", { method: "DELETE" });
+  localStorage.removeItem("gridtone.signed_in");
   location.reload();
 });
 new ResizeObserver(showPast).observe($("timeline"));
