@@ -2,8 +2,10 @@
 
     python tests/benchmarks/bench_jukebox.py                         on any machine: miniatures beside transformers (a minute)
     python tests/benchmarks/bench_jukebox.py exactness               8-bit and 16-bit weights against 32 bits, at full width
+    python tests/benchmarks/bench_jukebox.py seams                   window-parallel upsampling beside the exact one, on a toy trained on the spot
     python tests/benchmarks/bench_jukebox.py decode --out r.jsonl    on a GPU: ms a token of every level at full size, random weights
     python tests/benchmarks/bench_jukebox.py peer --out r.jsonl      on a GPU: transformers' algorithm at full size, a few hundred tokens
+    python tests/benchmarks/bench_jukebox.py profile                 where a step's time goes, kernel by kernel
     python tests/benchmarks/bench_jukebox.py table r.jsonl           seconds per second of audio, from what was measured
 
 `decode` and `peer` append to their file and leave out what is in it already: an interrupted run goes on.
@@ -12,8 +14,7 @@
 import argparse
 import json
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,65 +23,19 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "peers"))
-
 from gridtone_engine.jukebox.configs import MODELS, PriorConfig, tiny
+from gridtone_engine.jukebox.model import Track
 from gridtone_engine.jukebox.prior import Conditions, Prior
 from gridtone_engine.jukebox.quantise import quantise
-from gridtone_engine.jukebox.sampling import captured_step
+from gridtone_engine.jukebox.seams import seams
+
+sys.path[:0] = [str(Path(__file__).parents[1] / folder) for folder in ("peers", "engine", "benchmarks")]
+
+from jukebox_decoding import bytes_per_token, decode_seconds, memory_bytes_per_second, prefill_seconds, random_prior, their_seconds  # noqa: E402
 
 console = Console(width=150)
 PRIORS = {prior.name: prior for model in MODELS.values() for prior in model.priors}
 BATCHES = (1, 4, 16, 64)
-
-
-def random_prior(config: PriorConfig, device: str, dtype: torch.dtype) -> Prior:
-    torch.set_default_dtype(dtype)
-    with torch.device("meta"):
-        prior = Prior(config)
-    torch.set_default_dtype(torch.float32)
-    prior.to_empty(device=device).eval().requires_grad_(requires_grad=False)
-    for tensor in prior.state_dict().values():
-        tensor.normal_(0, 0.02)
-    for module in prior.modules():
-        if isinstance(module, nn.LayerNorm):
-            module.weight.fill_(1)
-    return prior
-
-
-def seconds_of(work: Callable[[], object], device: str, repeat: int) -> float:
-    """Of one call, averaged over `repeat` of them."""
-    synchronise = torch.cuda.synchronize if device == "cuda" else lambda: None
-    work()
-    synchronise()
-    begun = time.perf_counter()
-    for _ in range(repeat):
-        work()
-    synchronise()
-    return (time.perf_counter() - begun) / repeat
-
-
-def decode_seconds(prior: Prior, batch: int, device: str, steps: int, *, compiled: bool = False) -> float:
-    """Of one step for `batch` tracks in the middle of a window."""
-    state = prior.setup_caches(batch)
-    for tensor in (state.along, state.start, state.noise):
-        tensor.uniform_()
-    if compiled:
-        for layer in prior.transformer.layers:
-            layer.step = torch.compile(layer.step)
-    step = captured_step(prior, state, 0.99)
-    state.position.fill_(min(prior.config.transformer.context // 2, prior.config.transformer.context - steps - 1))
-    state.running.fill_(1)
-    return seconds_of(step, device, steps)
-
-
-def bytes_per_token(prior: Prior) -> tuple[int, int]:
-    """Weights read in a step, and cache read for each track."""
-    layers = prior.transformer.layers
-    output = prior.output.weight if prior.output is not None else prior.embedding.weight
-    weights = sum(tensor.numel() * tensor.element_size() for layer in layers for tensor in layer.state_dict().values()) + output.numel() * output.element_size()
-    cache = sum(layer.attention.table.span for layer in layers) * 2 * prior.config.transformer.attention_width * prior.positions.element_size()
-    return weights, cache
 
 
 def beside_transformers() -> None:
@@ -90,7 +45,7 @@ def beside_transformers() -> None:
 
     logging.disable_progress_bar()
     torch.set_num_threads(1)
-    table = Table("miniature", "batch", "ours, tokens/s", "transformers, tokens/s", "ratio", "target", title="one CPU thread, 32 bits")
+    table = Table("miniature", "batch", "ours", "transformers", "ratio", "target", title="one CPU thread, 32 bits, tokens for each second of CPU time")
     configs = {model.top.name: model.top for model in map(tiny, MODELS.values())} | {"upsampler_1": tiny(MODELS["5b"]).priors[1]}
     for name, config in configs.items():
         prior, theirs = random_prior(config, "cpu", torch.float32), their_prior(config)
@@ -100,26 +55,6 @@ def beside_transformers() -> None:
             their_rate = batch / their_seconds(theirs, config, batch, config.codes_context, "cpu")
             table.add_row(name, str(batch), f"{ours_rate:,.0f}", f"{their_rate:,.0f}", f"{ours_rate / their_rate:.1f}", "2.0")
     console.print(table)
-
-
-def their_seconds(theirs: nn.Module, config: PriorConfig, batch: int, tokens: int, device: str) -> float:
-    """Of one token in transformers' own sampling loop."""
-    y = torch.tensor([[100 * 44_100, 0, config.codes_context * config.hop, 1, *[1] * config.labels.genres_at_most]], device=device)
-    y = torch.cat([y, torch.ones(1, config.lyrics.characters if config.lyrics else 0, dtype=torch.long, device=device)], dim=1).expand(batch, -1)
-    above = [torch.zeros(batch, config.codes_context >> config.conditioner.downs, dtype=torch.long, device=device)] if config.conditioner else []
-    with torch.no_grad():
-        audio, metadata, lyrics = theirs.get_cond(above, y)
-        if config.lyrics_in_sequence:
-            first, audio = theirs.prior_preprocess([lyrics], [None, audio])
-            begun = time.perf_counter()
-            theirs.prior.primed_sample(batch, first, audio, metadata, sample_tokens=first.shape[1] + tokens)
-        else:
-            encoded = theirs.get_encoder_states(lyrics)
-            begun = time.perf_counter()
-            theirs.prior.sample(batch, audio, metadata, encoded, sample_tokens=tokens)
-        if device == "cuda":
-            torch.cuda.synchronize()
-    return (time.perf_counter() - begun) / tokens
 
 
 def exactness(depth: int, positions: int = 130) -> None:
@@ -164,11 +99,22 @@ def _layers_and_logits(prior: Prior, codes: Tensor, conditions: Conditions) -> t
     return logits, streams
 
 
-def memory_bytes_per_second() -> float:
-    """Of a large copy on the device, bytes read plus bytes written."""
-    source = torch.empty(1 << 30, dtype=torch.int32, device="cuda").random_()
-    target = torch.empty_like(source)
-    return 2 * source.nbytes / seconds_of(lambda: target.copy_(source), "cuda", 20)
+def seams_heard(seeds: int = 8) -> None:
+    """Spectral flux where windows meet, over that of the whole, for a toy that learned one clip; and the share of codes that are those of the clip."""
+    from test_jukebox_training import SECONDS, TOY, clip, trained_toy
+
+    audio = clip()
+    model = trained_toy(audio)
+    codes = model.encode(audio)
+    meetings = sorted({n * prior.codes_context * prior.hop for prior in TOY.priors[:2] for n in range(1, len(audio) // (prior.codes_context * prior.hop))})
+    table = Table("upsampling", "seams: flux over the whole's", "codes of level 0 as learned", title=f"toy, {seeds} seeds, temperature 0.99")
+    for name, parallel in (("exact", False), ("window-parallel", True)):
+        sung = model.sample([Track(SECONDS, seed=seed) for seed in range(seeds)], window_parallel=parallel) or []
+        flux = sum(seams(model.decode(track[0]), TOY.vqvae.sample_rate, meetings) for track in sung) / seeds
+        share = sum((track[0] == codes[0]).float().mean().item() for track in sung) / seeds
+        table.add_row(name, f"{flux:.2f}", f"{share:.3f}")
+    table.add_row("the clip itself", f"{seams(model.decode(codes[0]), TOY.vqvae.sample_rate, meetings):.2f}", "1.000")
+    console.print(table)
 
 
 def decode(names: list[str], batches: list[int], out: Path, quantised: str | None, *, compiled: bool) -> None:
@@ -206,26 +152,23 @@ def decode(names: list[str], batches: list[int], out: Path, quantised: str | Non
         torch.cuda.empty_cache()
 
 
-def prefill_seconds(prior: Prior, known: int) -> float:
-    """Of the pass that one track's next window begins with."""
-    config, device = prior.config, prior.positions.device
-    state = prior.setup_caches(1)
-    width, context, like = config.transformer.width, config.transformer.context, {"dtype": prior.positions.dtype, "device": device}
-    conditions = Conditions(
-        start=torch.randn(1, width, **like),
-        along=torch.randn(1, context, width, **like),
-        characters=torch.zeros(1, config.lyrics_in_sequence, dtype=torch.long, device=device),
-        lyrics=torch.randn(1, config.lyrics.characters, width, **like) if config.lyrics and config.lyrics.encoder else None,
-    )
-    codes = torch.randint(0, config.codes, (1, known), device=device)
-    noise = torch.rand(config.codes_context, device=device)
-    return seconds_of(lambda: prior.prefill(state, 0, conditions, codes, noise), str(device.type), 3)
+def profile(names: list[str], batches: list[int], device: str) -> None:
+    """Eager steps, for the graph's kernels are the same: calls and time of each kind of kernel in one step."""
+    for name in names:
+        prior = random_prior(PRIORS[name], device, torch.float16 if device == "cuda" else torch.float32)
+        for batch in batches:
+            state = prior.setup_caches(batch)
+            with torch.inference_mode(), torch.profiler.profile() as profiler:
+                prior.step(state, 0.99)
+            console.print(f"{name}, batch {batch}", profiler.key_averages().table(sort_by=f"self_{device}_time_total", row_limit=12), soft_wrap=True)
 
 
 def peer(names: list[str], batches: list[int], out: Path, tokens: int) -> None:
     """transformers' Jukebox at full size in 16 bits: the first `tokens` of a window, where its growing cache is still small."""
+    from transformers.utils import logging
     from transformers_jukebox import their_prior
 
+    logging.disable_progress_bar()
     done = {(r["name"], r["batch"]) for r in _results(out) if r["what"] == "peer"}
     for name in names:
         wanted = [batch for batch in batches if (name, batch) not in done]
@@ -237,7 +180,6 @@ def peer(names: list[str], batches: list[int], out: Path, tokens: int) -> None:
         for tensor in theirs.state_dict().values():
             tensor.normal_(0, 0.02)
         for batch in wanted:
-            their_seconds(theirs, PRIORS[name], batch, 8, "cuda")
             seconds = their_seconds(theirs, PRIORS[name], batch, tokens, "cuda")
             _append(out, {"what": "peer", "name": name, "batch": batch, "ms": 1e3 * seconds, "tokens": tokens, "device": torch.cuda.get_device_name()})
         torch.set_default_dtype(torch.float32)
@@ -262,9 +204,9 @@ def table(out: Path) -> None:
                 cost = sum(_stack_seconds(prior, row) for prior, row in zip(model.priors, rows, strict=True) if row)
                 stacks.add_row(model.name, str(batch), variant, f"{cost:.3f}")
     console.print(stacks)
-    peers = Table("level", "batch", "transformers, ms a token", "ours, best", "ratio", title="the original algorithm, first tokens of a window")
+    peers = Table("level", "batch", "transformers, ms a token", "ours", "ratio", title="the original algorithm, first tokens of a window")
     for r in (r for r in results if r["what"] == "peer"):
-        ours = min((m["ms"] for (name, batch, _), m in measured.items() if (name, batch) == (r["name"], r["batch"])), default=None)
+        ours = measured.get((r["name"], r["batch"], "fp16"), {}).get("ms")
         if ours:
             peers.add_row(r["name"], str(r["batch"]), f"{r['ms']:.1f}", f"{ours:.3f}", f"{r['ms'] / ours:.0f}")
     console.print(peers)
@@ -289,7 +231,7 @@ def _append(out: Path, result: dict[str, object]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", default="beside", choices=["beside", "exactness", "decode", "peer", "table"])
+    parser.add_argument("what", nargs="?", default="beside", choices=["beside", "exactness", "seams", "decode", "profile", "peer", "table"])
     parser.add_argument("results", nargs="?", type=Path, default=Path("jukebox.jsonl"))
     parser.add_argument("--out", type=Path, default=Path("jukebox.jsonl"))
     parser.add_argument("--priors", nargs="+", choices=PRIORS, default=list(PRIORS))
@@ -304,8 +246,12 @@ def main() -> None:
             beside_transformers()
         case "exactness":
             exactness(asked.depth)
+        case "seams":
+            seams_heard()
         case "decode":
             decode(asked.priors, asked.batches, asked.out, asked.quantised, compiled=asked.compiled)
+        case "profile":
+            profile(asked.priors, asked.batches, "cuda" if torch.cuda.is_available() else "cpu")
         case "peer":
             peer(asked.priors, asked.batches, asked.out, asked.tokens)
         case "table":

@@ -15,7 +15,6 @@ A cache is a table as well, laid out for reading: a step writes one cell and rea
 The first row has no previous one: it looks at zeros, in the published models too. Caches start as zeros, which gives that for nothing.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -118,7 +117,7 @@ class Attention(nn.Module):
     def __init__(self, config: TransformerConfig, kind: Kind, characters: int = 0) -> None:
         super().__init__()
         width, inner = config.width, config.attention_width
-        self.kind, self.heads, self.block_length = kind, config.heads, config.block_length
+        self.kind, self.heads, self.inner, self.block_length = kind, config.heads, inner, config.block_length
         rows, span = {
             Kind.ROW: (1, config.block_length),
             Kind.COLUMN: (config.block_length, config.blocks),
@@ -137,7 +136,7 @@ class Attention(nn.Module):
 
     def new_cache(self, batch: int, dtype: torch.dtype, device: torch.device) -> Tensor:
         """Keys and values side by side, (batch, rows, span, 2 * attention width)."""
-        return torch.zeros(batch, self.table.rows, self.table.span, 2 * self.out.in_features, dtype=dtype, device=device)
+        return torch.zeros(batch, self.table.rows, self.table.span, 2 * self.inner, dtype=dtype, device=device)
 
     def forward(self, x: Tensor, lyrics: Tensor | None = None, cache: Tensor | None = None) -> Tensor:
         """Positions 0 to length - 1 at once, (batch, length, width). Leaves them in `cache`, where there is one, for steps to go on from."""
@@ -147,7 +146,7 @@ class Attention(nn.Module):
             if cache is not None:
                 cache[:, 0] = key_value
         else:
-            query, key_value = self.query_key_value(x).tensor_split((self.out.in_features,), dim=-1)
+            query, key_value = self.query_key_value(x).tensor_split((self.inner,), dim=-1)
             if cache is not None:
                 self._remember(key_value, cache)
         key, value = key_value.chunk(2, dim=-1)
@@ -159,7 +158,7 @@ class Attention(nn.Module):
         if address.write is None:
             query = self.query(x)
         else:
-            query, key_value = self.query_key_value(x).tensor_split((self.out.in_features,), dim=-1)
+            query, key_value = self.query_key_value(x).tensor_split((self.inner,), dim=-1)
             cache.flatten(0, 2).index_copy_(0, address.write, key_value)
         seen = cache[:, 0] if self.table.rows == 1 else cache.flatten(0, 1).index_select(0, address.read)
         batch, span, _ = seen.shape
@@ -202,8 +201,3 @@ class Attention(nn.Module):
 
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-
-
-def addresses(layers: Sequence[Attention], position: Tensor, dtype: torch.dtype) -> dict[Kind, Address]:
-    """The address of a step for each kind of attention among `layers`."""
-    return {table.kind: table.address(position, dtype) for table in {layer.table for layer in layers}}

@@ -6,7 +6,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from gridtone_engine.jukebox.attention import Address, Attention, Kind, addresses, layer_kinds
+from gridtone_engine.jukebox.attention import Address, Attention, Kind, layer_kinds
 from gridtone_engine.jukebox.configs import TransformerConfig
 
 
@@ -44,6 +44,7 @@ class Transformer(nn.Module):
         super().__init__()
         self.config = config
         self.layers = cast("Sequence[Layer]", nn.ModuleList(Layer(config, kind, characters) for kind in layer_kinds(config)))
+        self.tables = {layer.attention.kind: layer.attention.table for layer in self.layers}
 
     def setup_caches(self, batch: int, dtype: torch.dtype, device: torch.device) -> list[Tensor]:
         """One cache a layer, created once; windows come and go in them."""
@@ -57,7 +58,7 @@ class Transformer(nn.Module):
 
     def step(self, x: Tensor, position: Tensor, caches: list[Tensor]) -> Tensor:
         """One position a track: x (batch, width) at position (batch,). Nothing here waits for the device or depends on its values."""
-        address = addresses([layer.attention for layer in self.layers], position, x.dtype)
+        address = {kind: table.address(position, x.dtype) for kind, table in self.tables.items()}
         for layer, cache in zip(self.layers, caches, strict=True):
             x = layer.step(x, cache, address[layer.attention.kind])
         return x
