@@ -72,6 +72,7 @@ class MemoryBackend:
         self.thumbs: list[Feedback] = []
         self.heard: list[Play] = []
         self.problem = ""
+        self.stalled = False
         self.show("day", publish=False)
         self._cue = Cue(1, time.time(), "silence", "day", {"en": "Nothing in stock yet", "zh": "库存为空"})
 
@@ -110,6 +111,9 @@ class MemoryBackend:
         if track:
             self.heard.append(Play(self._cue.time, self._cue.state, track.id, track.text, track.licence))
         return self._cue
+
+    def alive(self) -> bool:
+        return not self.stalled
 
     def standing(self) -> Standing:
         return self._standing

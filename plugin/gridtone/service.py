@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.25
 WATCH_SECONDS = 1.0
+STALLED_SECONDS = 4.0
+"""Without a completed tick: listeners are left alone, and fall silent."""
 
 RULES_REFUSED = Metric("gridtone_rules_refused", "1 while the newest save of the rules is refused and the one before it plays")
 CONNECTED = Metric("gridtone_adapter_connected", "1 while the adapter is connected", ["adapter"])
@@ -52,6 +54,7 @@ class Service:
         self.events = EventLog()
         self._lock = threading.RLock()
         self._closing = threading.Event()
+        self._ticked_at = time.monotonic()
         now = time.time()
         self._evaluator = Evaluator(rules, now)
         self._trends = Trends()
@@ -82,6 +85,7 @@ class Service:
     def start(self) -> None:
         self._need(self._evaluator.rules)
         self._stock.start()
+        self._ticked_at = time.monotonic()
         for thread in self._threads:
             thread.start()
 
@@ -102,6 +106,9 @@ class Service:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def alive(self) -> bool:
+        return time.monotonic() < self._ticked_at + STALLED_SECONDS
 
     def standing(self) -> Standing:
         with self._lock:
@@ -189,8 +196,9 @@ class Service:
                     watched_at = now
                     self._reload_rules()
                     connected = self._watch_adapters(connected)
+                self._ticked_at = time.monotonic()
             except Exception:
-                log.exception("unexpected error; the music goes on")
+                log.exception("unexpected error; listeners fall silent if it lasts")
 
     def _take(self, standing: Standing | None, now: float) -> None:
         if standing:

@@ -234,6 +234,17 @@ def test_a_listener_gets_the_present_at_once_then_events_with_ids(backend: Memor
     stream.close()
 
 
+def test_a_service_that_stands_still_leaves_its_listeners_without_a_heartbeat(backend: MemoryBackend, url: str) -> None:
+    stream = Stream(url)
+    stream.next("cue")
+    backend.stalled = True
+    assert stream.response.read() == b"", "the stream ends"
+    stream.close()
+    refused = requests.get(f"{url}/api/v1/events", timeout=5)
+    assert (refused.status_code, error(refused)["code"]) == (503, "stalled")
+    assert requests.get(f"{url}/healthz", timeout=5).status_code == 503
+
+
 def test_a_listener_resumes_where_it_was(backend: MemoryBackend, url: str) -> None:
     for number in range(5):
         backend.events.publish("stock", {"number": number})

@@ -215,9 +215,10 @@ def create_api(backend: Backend, access: Access, streams: Streams) -> Blueprint:
         return answer(document(current_app))
 
     @route("/healthz")
-    @describe("The process answers.", content="text/plain")
+    @describe("The service runs; 503 when it stands still and should be restarted.", content="text/plain", statuses={503: "Stands still"})
     def healthz() -> Response:
-        return Response("ok\n", mimetype="text/plain")
+        alive = backend.alive()
+        return Response("ok\n" if alive else "stalled\n", 200 if alive else 503, mimetype="text/plain")
 
     @route("/readyz")
     @describe("Listeners can be served; 503 while something is missing.", answers=Readiness, statuses={503: "Not ready"})

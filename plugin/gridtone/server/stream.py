@@ -27,6 +27,8 @@ class Streams:
 
     def open(self) -> Response:
         """A stream for the current request, resumed after its `Last-Event-ID`. Raises ApiError 503 when all places are taken."""
+        if not self._backend.alive():
+            raise ApiError(503, "stalled", "the service no longer watches the time", "restart it; its log says what happened last")
         if not self._places.acquire(blocking=False):
             raise ApiError(
                 503,
@@ -60,6 +62,8 @@ class Streams:
         yield b"retry: %d\n\n" % RECONNECT_MILLISECONDS + _frame("heartbeat", Heartbeat(time.time()), after_id)
         yield _frame("state", self._backend.standing()) + _frame("cue", self._backend.cue())
         for event in self._backend.events.subscribe(after_id, HEARTBEAT_SECONDS):
+            if not self._backend.alive():
+                return
             if event is None:
                 yield _frame("heartbeat", Heartbeat(time.time()))
             else:

@@ -6,8 +6,11 @@ import { clockTime, duration, pick, say } from "./words.js";
 
 const HEIGHT = 84;
 const BASE = 64;
+const SHORTEST = 600;
+const STEPS = [1, 2, 5, 10, 15, 30, 60, 180, 360].map((minutes) => minutes * 60);
 
-export function showHistory(history, titles) {
+export function showHistory(whole, titles) {
+  const history = zoomed(whole);
   const width = Math.max(280, $("timeline").clientWidth);
   const x = (time) => ((Math.max(time, history.start) - history.start) / (history.end - history.start)) * width;
   const name = (span) => pick(titles.get(span.state)) || span.state;
@@ -56,13 +59,19 @@ export function showHistory(history, titles) {
   $("timeline-table").replaceChildren(table(say("history"), headings, rows));
 }
 
+// A young history fills the drawing too.
+function zoomed(history) {
+  const first = history.spans[0]?.start ?? history.start;
+  return { ...history, start: Math.max(history.start, Math.min(first, history.end - SHORTEST)) };
+}
+
 function hours(history, x, width) {
   const marks = [];
-  const step = width < 480 ? 6 : 3;
-  const first = new Date(history.start * 1000);
-  first.setMinutes(0, 0, 0);
-  for (let time = first.getTime() / 1000 + 3600; time < history.end; time += 3600) {
-    if (new Date(time * 1000).getHours() % step || x(time) < 16 || x(time) > width - 16) continue;
+  const most = width < 480 ? 5 : 9;
+  const step = STEPS.find((seconds) => (history.end - history.start) / seconds <= most) ?? STEPS.at(-1);
+  const midnight = new Date(history.start * 1000).setHours(0, 0, 0, 0) / 1000;
+  for (let time = midnight + step; time < history.end; time += step) {
+    if (x(time) < 16 || x(time) > width - 16) continue;
     marks.push(svg("path", { d: `M${x(time)} ${BASE}v5`, class: "axis" }), svg("text", { x: x(time), y: HEIGHT - 3, "text-anchor": "middle" }, clockTime(time)));
   }
   return marks;
