@@ -2,50 +2,26 @@
 
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-import torch
+from jukebox_miniature import miniature
 
 from gridtone_engine import Attributes, EngineError, Progress, Prompt, engine_names, open_engine
 from gridtone_engine.jukebox import Jukebox
-from gridtone_engine.jukebox.configs import LICENCE, MODELS, JukeboxConfig, TransformerConfig, tiny
+from gridtone_engine.jukebox.configs import LICENCE, MODELS
 from gridtone_engine.jukebox.labels import CHARACTERS, LabelError, Labels, LabelSet, characters_heard, label_vector, lyric_characters
-from gridtone_engine.jukebox.model import JukeboxModel
 from gridtone_engine.jukebox.moods import map_prompt, read_moods
-from gridtone_engine.jukebox.prior import Prior
-from gridtone_engine.jukebox.vqvae import VQVAE
 from gridtone_engine.jukebox.weights import save_model
 from gridtone_engine.text.lexicon import lexicon
-
-LABEL_SETS = {version: LabelSet(version, {"unknown": 0, "kraftwerk": 3}, {"unknown": 0, "ambient": 4, "electronic": 5}) for version in ("v2", "v3")}
-
-
-def miniature() -> JukeboxConfig:
-    model = tiny(MODELS["1b_lyrics"])
-    priors = []
-    for prior in model.priors:
-        in_sequence = prior.lyrics_in_sequence and 8
-        transformer = TransformerConfig(16, 16 if in_sequence else 3, 2, 32 + in_sequence, 4, prior.transformer.attention_order)
-        labels = replace(prior.labels, shortest_seconds=0.05)
-        priors.append(replace(prior, transformer=transformer, labels=labels, lyrics=prior.lyrics and replace(prior.lyrics, characters=8)))
-    return replace(model, name="miniature", priors=tuple(priors))
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
-    config = miniature()
-    generator = torch.Generator().manual_seed(0)
-    priors, vqvae = [Prior(prior) for prior in config.priors], VQVAE(config.vqvae)
-    for module in (*priors, vqvae):
-        for tensor in module.state_dict().values():
-            tensor.copy_(torch.randn(tensor.shape, generator=generator) * (1 / tensor[0].numel() ** 0.5 if tensor.dim() > 1 else 0.3))
     folder = tmp_path_factory.mktemp("models")
-    save_model(JukeboxModel(config, vqvae, priors.__getitem__, LABEL_SETS), folder, licence="CC0-1.0")
+    save_model(miniature(), folder, licence="CC0-1.0")
     return folder
 
 

@@ -1,46 +1,23 @@
 """A whole (miniature) Jukebox from Python: ancestral, primed, upsampling, drafts, interruption, memory, progress."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from jukebox_miniature import miniature
 
 from gridtone_engine import EngineError, Progress
-from gridtone_engine.jukebox.configs import MODELS, JukeboxConfig, TransformerConfig, tiny
-from gridtone_engine.jukebox.labels import Labels, LabelSet
+from gridtone_engine.jukebox.labels import Labels
 from gridtone_engine.jukebox.model import JukeboxModel, Track
 from gridtone_engine.jukebox.prior import DecodeState, Prior
 from gridtone_engine.jukebox.seams import seams
-from gridtone_engine.jukebox.vqvae import VQVAE
-
-
-def miniature() -> JukeboxConfig:
-    """1b_lyrics with windows of 32 codes: 0.093 s of audio at the top, 0.023 s and 0.006 s below."""
-    model = tiny(MODELS["1b_lyrics"])
-    priors = []
-    for prior in model.priors:
-        in_sequence = prior.lyrics_in_sequence and 8
-        transformer = TransformerConfig(16, 16 if in_sequence else 3, 2, 32 + in_sequence, 4, prior.transformer.attention_order)
-        labels = replace(prior.labels, shortest_seconds=0.05)
-        priors.append(replace(prior, transformer=transformer, labels=labels, lyrics=prior.lyrics and replace(prior.lyrics, characters=8)))
-    return replace(model, priors=tuple(priors))
 
 
 @pytest.fixture(scope="module")
 def model() -> JukeboxModel:
-    torch.set_num_threads(1)
-    config = miniature()
-    generator = torch.Generator().manual_seed(0)
-    priors = [Prior(prior).eval() for prior in config.priors]
-    vqvae = VQVAE(config.vqvae).eval()
-    for module in (*priors, vqvae):
-        for tensor in module.state_dict().values():
-            tensor.copy_(torch.randn(tensor.shape, generator=generator) * (1 / tensor[0].numel() ** 0.5 if tensor.dim() > 1 else 0.3))
-    sets = {version: LabelSet(version, {"unknown": 0, "kraftwerk": 3}, {"unknown": 0, "ambient": 4, "electronic": 5}) for version in ("v2", "v3")}
-    return JukeboxModel(config, vqvae, priors.__getitem__, sets)
+    return miniature()
 
 
 TRACKS = [Track(0.12, Labels("Kraftwerk", "ambient"), seed=1), Track(0.1, Labels("nobody", "electronic", "hum"), seed=2)]

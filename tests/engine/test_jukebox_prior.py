@@ -2,18 +2,13 @@
 
 import pytest
 import torch
-from torch import Tensor, nn
+from jukebox_miniature import random_weights
+from torch import Tensor
 
 from gridtone_engine.jukebox.configs import MODELS, PriorConfig, tiny
 from gridtone_engine.jukebox.prior import Prior, choose
 
 TINY = {name: tiny(model).top for name, model in MODELS.items()} | {prior.name: prior for prior in tiny(MODELS["5b"]).priors[:2]}
-
-
-def random_weights(module: nn.Module, seed: int = 0) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    for tensor in module.state_dict().values():
-        tensor.copy_(torch.randn(tensor.shape, generator=generator) * (0.5 / tensor[0].numel() ** 0.5 if tensor.dim() > 1 else 0.3))
 
 
 def random_labels(config: PriorConfig, batch: int, generator: torch.Generator) -> Tensor:
@@ -33,7 +28,7 @@ def random_labels(config: PriorConfig, batch: int, generator: torch.Generator) -
 def prior(request: pytest.FixtureRequest) -> Prior:
     torch.set_num_threads(1)
     prior = Prior(TINY[request.param]).eval()
-    random_weights(prior)
+    random_weights(prior, torch.Generator().manual_seed(0), size=0.5)
     return prior
 
 

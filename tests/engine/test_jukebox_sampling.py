@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from jukebox_miniature import random_weights
 from torch import Tensor
 
 from gridtone_engine.jukebox.configs import MODELS, PriorConfig, TransformerConfig, tiny
@@ -26,9 +27,7 @@ def small_prior(name: str) -> Prior:
     context = 32 + (8 if config.lyrics_in_sequence else 0)
     config = replace(config, transformer=replace(config.transformer, depth=depth, context=context, blocks=4), lyrics=lyrics)
     prior = Prior(config).eval()
-    generator = torch.Generator().manual_seed(0)
-    for tensor in prior.state_dict().values():
-        tensor.copy_(torch.randn(tensor.shape, generator=generator) * (1 / tensor[0].numel() ** 0.5 if tensor.dim() > 1 else 0.3))
+    random_weights(prior, torch.Generator().manual_seed(0))
     return prior
 
 
