@@ -12,8 +12,7 @@ from gridtone.conductor import ConductorSettings
 from gridtone.documents import Document, DocumentError, Problem, read_document
 from gridtone.gate.limits import GateLimits
 from gridtone.library.settings import LibrarySettings
-from gridtone.proving.cases import load_suite
-from gridtone.rules import Rules, load_rules
+from gridtone.rules import Rules
 from gridtone.rules.source import Pack, RulesSource, read_source
 from gridtone.server import ServerSettings
 from gridtone.stock.settings import StockSettings
@@ -64,19 +63,6 @@ def load_site(path: Path | None, environment: Mapping[str, str] = os.environ) ->
             raise
         hint = Problem(document.file, 1, 1, f"settings from the environment are in force too: {', '.join(overrides)}")
         raise DocumentError([*error.problems, hint]) from error
-
-
-def check_file(path: Path) -> str:
-    """Check a rules file, its tests or a site's file, told apart by their keys. Return what was found, in words. Raises DocumentError."""
-    document = read_document(path)
-    if isinstance(document.data, dict) and {"gridtone_tests", "tests"} & document.data.keys():
-        return f"good tests: {len(load_suite(path).suite.tests)} of them"
-    if isinstance(document.data, dict) and {"states", "signals"} & document.data.keys():
-        rules = load_rules(path)
-        return f"good rules: {len(rules.signals)} signals, {len(rules.states)} states"
-    site = load_site(path, {})
-    rules = site.load_rules()
-    return f"good site: {len(site.adapters)} adapters, {len(rules.signals)} signals, {len(rules.states)} states"
 
 
 def _override(document: Document, name: str, text: str) -> None:

@@ -73,8 +73,8 @@ class Wrong:
     """Point at the key rather than at its value."""
 
 
-def refuse(wrongs: Sequence[Wrong]) -> None:
-    """Raise what is wrong, if anything, from inside a pydantic validator."""
+def refuse(wrongs: Sequence[Wrong], found: ValidationError | None = None) -> None:
+    """Raise what is wrong, if anything, from inside a pydantic validator, together with what pydantic `found` already."""
     if wrongs:
         details = [
             InitErrorDetails(
@@ -84,7 +84,14 @@ def refuse(wrongs: Sequence[Wrong]) -> None:
             )
             for wrong in wrongs
         ]
-        raise ValidationError.from_exception_data("document", details)
+        raise ValidationError.from_exception_data("document", [*details, *map(_again, found.errors() if found else ())])
+
+
+def _again(details: ErrorDetails) -> InitErrorDetails:
+    """An error of pydantic's, to be raised once more."""
+    context = details.get("ctx", {})
+    own = PydanticCustomError(details["type"], "{message}", context) if details["type"] == "wrong" else details["type"]
+    return InitErrorDetails(type=own, loc=details["loc"], input=details["input"], ctx=context)
 
 
 @dataclass(frozen=True, slots=True)

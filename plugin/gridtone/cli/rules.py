@@ -12,17 +12,24 @@ FILES = click.argument("files", nargs=-1, required=True, type=click.Path(exists=
 
 @click.command()
 @FILES
-def check(files: tuple[Path, ...]) -> None:
-    """Check rules, rule tests or site files; every error with line, column and the likely fix."""
-    from gridtone.config import check_file
+@click.option("--strict", is_flag=True, help="Exit code 1 for warnings too.")
+def check(files: tuple[Path, ...], strict: bool) -> None:
+    """Check rules, rule tests or site files; every error and warning with line, column and the likely fix."""
+    from gridtone.proving.check import check_file
 
     failed = False
     for file in files:
         try:
-            click.echo(f"{file}: {check_file(file)}")
+            checked = check_file(file)
         except DocumentError as error:
             click.echo(str(error), err=True)
             failed = True
+            continue
+        for warning in checked.warnings:
+            click.echo(str(warning), err=True)
+        failed |= strict and bool(checked.warnings)
+        warnings = f", {len(checked.warnings)} warning{'s'[: len(checked.warnings) > 1]}" if checked.warnings else ""
+        click.echo(f"{file}: {checked.found}{warnings}")
     sys.exit(failed)
 
 

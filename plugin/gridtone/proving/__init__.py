@@ -4,6 +4,9 @@
 * `cases.py`    a file of rule tests
 * `trial.py`    runs them
 * `report.py`   their report, for people and as JUnit XML
+* `check.py`    a file checked; `doubts.py` what is hardly meant in it
+* `cells.py`    all that signals can be, as far as conditions tell
+* `sources.py`  which points an adapter can deliver
 
 Nothing here runs in the service: it is what an engineer asks of rules at a desk.
 """

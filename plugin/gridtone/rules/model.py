@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
 
 from gridtone.documents import Place, Wrong, refuse
 from gridtone.fields import LocalText, Seconds
@@ -175,6 +175,25 @@ class State(Section):
         return self
 
 
+M = TypeVar("M", bound=Section)
+UNREADABLE = Signal(of=("?",))
+"""Stands for a signal whose definition is wrong."""
+
+
+def _if_good(model: type[M], raw: Any) -> M | None:
+    try:
+        return model.model_validate(raw)
+    except ValidationError:
+        return None
+
+
+def _conditions_of(raw: Any) -> State:
+    """A state of which no more can be read."""
+    given = raw if isinstance(raw, dict) else {}
+    when, clear = (_if_good(State, {"when": given.get(key), "silent": True}) for key in ("when", "clear"))
+    return State.model_construct(when=when.when if when else None, clear=clear.when if clear else None)
+
+
 class Rules(Section):
     """A whole rules file."""
 
@@ -184,10 +203,30 @@ class Rules(Section):
     states: dict[str, State] = Field(min_length=1, description="The states, by name.")
     fallback: str | None = Field(None, description="The state while no other is true; it has no `when`.")
 
-    @model_validator(mode="after")
-    def _check(self) -> Rules:
-        refuse([*self._wrong_names(), *self._wrong_fallback(), *self._wrong_conditions()])
-        return self
+    @model_validator(mode="wrap")
+    @classmethod
+    def _check(cls, data: Any, read: ModelWrapValidatorHandler[Rules]) -> Rules:
+        """What is wrong in the parts and what is wrong between them comes out together."""
+        try:
+            rules = read(data)
+        except ValidationError as error:
+            rules = cls._good_parts(data)
+            refuse([*rules._wrong_names(), *rules._unknown_fallback(), *rules._wrong_conditions()], error)
+            raise
+        refuse([*rules._wrong_names(), *rules._unknown_fallback(), *rules._missing_conditions(), *rules._wrong_conditions()])
+        return rules
+
+    @classmethod
+    def _good_parts(cls, data: Any) -> Rules:
+        """What can be read of each part. A signal that cannot be read still has its name, a state its conditions."""
+        raw = data if isinstance(data, dict) else {}
+        signals, states = (raw[key] if isinstance(raw.get(key), dict) else {} for key in ("signals", "states"))
+        return cls.model_construct(
+            gridtone=1,
+            signals={str(name): _if_good(Signal, given) or UNREADABLE for name, given in signals.items()},
+            states={str(name): _if_good(State, given) or _conditions_of(given) for name, given in states.items()},
+            fallback=raw.get("fallback") if isinstance(raw.get("fallback"), str) else None,
+        )
 
     def _wrong_names(self) -> Iterator[Wrong]:
         for section, names in (("signals", self.signals), ("states", self.states)):
@@ -199,9 +238,11 @@ class Rules(Section):
         for name in RESERVED & self.states.keys():
             yield Wrong(f"`{name}` is gridtone's own", "choose another name", ("states", name), on_key=True)
 
-    def _wrong_fallback(self) -> Iterator[Wrong]:
+    def _unknown_fallback(self) -> Iterator[Wrong]:
         if self.fallback is not None and self.fallback not in self.states:
             yield Wrong(f"the fallback `{self.fallback}` is not a state", did_you_mean(self.fallback, self.states), ("fallback",))
+
+    def _missing_conditions(self) -> Iterator[Wrong]:
         for name, state in self.states.items():
             if name != self.fallback:
                 if state.when is None:
@@ -222,7 +263,7 @@ class Rules(Section):
                     if signal is None:
                         fix = did_you_mean(comparison.signal, self.signals) or "define it under `signals:`"
                         yield Wrong(f"`{comparison.signal}` is not a signal", fix, place, comparison.offset)
-                    elif comparison.unit and comparison.unit != unit_of(signal):
+                    elif comparison.unit and signal is not UNREADABLE and comparison.unit != unit_of(signal):
                         is_in = f"is in {unit_of(signal)}" if unit_of(signal) else "has no `unit:`"
                         yield Wrong(
                             f"`{comparison}` is in {comparison.unit}, but {comparison.signal} {is_in}", "use one unit for both", place, comparison.offset

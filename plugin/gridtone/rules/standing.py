@@ -16,6 +16,7 @@ class SignalView:
     """A signal as an explanation shows it."""
 
     name: str
+    title: Words
     value: float | None
     """None while no reading has arrived."""
     unit: str
@@ -34,6 +35,8 @@ class Comparison:
     operator: str
     limit: float
     true: bool
+    decides: bool
+    """The state is active because of this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +55,11 @@ class Standing:
     """One sentence for an operator: `line HV-12 is loaded to 112 % (limit 100 %)`."""
     silent: bool
     """The rules decided that this state is silent."""
+    clears: str = ""
+    """The condition that ends the state, as written; empty where it ends when the rule holds no longer."""
     comparisons: tuple[Comparison, ...] = ()
+    """Of the rule."""
     signals: tuple[SignalView, ...] = ()
-    """Every signal that the comparisons speak of."""
+    """Every signal that rule and `clears` speak of."""
     also_true: tuple[str, ...] = ()
     """States whose condition holds too but that lost by priority."""

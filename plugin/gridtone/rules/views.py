@@ -29,8 +29,10 @@ def describe(evaluator: Evaluator, now: float) -> Standing:
     """The active state with its reasons, values and ages as of `now`."""
     name, rules = evaluator.active, evaluator.rules
     live = _speaking(evaluator)
-    condition = live.state.when if live is not None else None
-    spoken = [*comparisons(condition), *(comparisons(live.state.clear) if live.state.clear else ())] if live is not None and condition is not None else []
+    when, clear = (live.state.when, live.state.clear) if live is not None else (None, None)
+    truths = evaluator.truths
+    spoken = [comparison for condition in (when, clear) if condition is not None for comparison in comparisons(condition)]
+    decisive = _why(when, truths, True) if when is not None and judge(when, truths) else []
     gauges = [evaluator.gauges[signal] for signal in dict.fromkeys(comparison.signal for comparison in spoken)]
     state = rules.states.get(name)
     return Standing(
@@ -38,10 +40,13 @@ def describe(evaluator: Evaluator, now: float) -> Standing:
         title=_TITLES[name] if state is None else title_of(name, state),
         severity="unknown" if state is None else state.severity,
         since=evaluator.since,
-        rule=str(condition) if condition is not None else "",
+        rule=str(when) if when is not None else "",
         reason={language: _reason(evaluator, live, now, language) for language in ("en", "zh")},
         silent=state is None or state.silent,
-        comparisons=tuple(Comparison(c.signal, c.operator, c.limit, evaluator.truths[c] is True) for c in dict.fromkeys(spoken)),
+        clears=str(clear) if clear is not None else "",
+        comparisons=tuple(
+            Comparison(c.signal, c.operator, c.limit, truths[c] is True, c in decisive) for c in dict.fromkeys(comparisons(when) if when is not None else ())
+        ),
         signals=tuple(view(gauge, evaluator, now) for gauge in gauges or list(evaluator.gauges.values())[:MAX_SIGNALS]),
         also_true=tuple(other.name for other in evaluator.ranked if other.eligible and other.name != name),
     )
@@ -53,7 +58,8 @@ def view(gauge: Gauge, evaluator: Evaluator, now: float) -> SignalView:
     newest = max((gauge.latest(slot)[1] for slot in range(len(gauge.members))), default=-math.inf)
     age = max(0.0, now - newest) if newest > -math.inf else None
     shown = value if value is not None else gauge.last
-    return SignalView(gauge.name, shown, gauge.unit, age, value is None, evaluator.points.names[gauge.members[slot]] if slot >= 0 else "")
+    point = evaluator.points.names[gauge.members[slot]] if slot >= 0 else ""
+    return SignalView(gauge.name, title_of(gauge.name, gauge.signal), shown, gauge.unit, age, value is None, point)
 
 
 def _speaking(evaluator: Evaluator) -> Live | None:

@@ -1,0 +1,56 @@
+"""A file checked: rules, their tests, or a site."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from gridtone.config import Site, load_site
+from gridtone.documents import Document, Place, Problem, Wrong, read_document
+from gridtone.proving.cases import load_suite
+from gridtone.proving.doubts import doubts, warning
+from gridtone.proving.sources import may_deliver
+from gridtone.rules import Rules, load_rules
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A good file."""
+
+    found: str
+    """What it is, in words."""
+    warnings: tuple[Problem, ...] = ()
+    """What is hardly meant."""
+
+
+def check_file(path: Path) -> Checked:
+    """Check a rules file, its tests or a site's file, told apart by their keys. Raises DocumentError with every problem."""
+    document = read_document(path)
+    keys = document.data.keys() if isinstance(document.data, dict) else set()
+    if {"gridtone_tests", "tests"} & keys:
+        return Checked(f"good tests: {len(load_suite(path).suite.tests)} of them")
+    if {"states", "signals"} & keys:
+        rules = load_rules(path)
+        return Checked(f"good rules: {_size(rules)}", tuple(doubts(rules, document)))
+    site = load_site(path, {})
+    rules = site.load_rules()
+    return Checked(f"good site: {len(site.adapters)} adapters, {_size(rules)}", tuple(_doubts_of_site(site, rules, document)))
+
+
+def _size(rules: Rules) -> str:
+    return f"{len(rules.signals)} signals, {len(rules.states)} states"
+
+
+def _doubts_of_site(site: Site, rules: Rules, document: Document) -> Iterator[Problem]:
+    """Of the rules where the site's author can mend them; of points that no adapter delivers."""
+    at: Place = ()
+    if isinstance(site.rules, Path):
+        document = read_document(site.rules)
+    elif isinstance(site.rules, Rules):
+        at = ("rules",)
+    if isinstance(site.rules, Path | Rules):
+        yield from doubts(rules, document, at, composer=any(engine.name == "composer" for engine in site.engines))
+    for name, signal in rules.signals.items():
+        if site.adapters and signal.absent is None and not any(may_deliver(adapter, pattern) for adapter in site.adapters for pattern in signal.of):
+            points = ", ".join(f"`{pattern}`" for pattern in signal.of)
+            message = f"no adapter delivers {points}, so the signal `{name}` stays unknown"
+            yield warning(document, Wrong(message, "check `point` of the adapters' topics and queries", ("signals", name, "of")), at)
