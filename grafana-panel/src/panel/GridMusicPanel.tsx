@@ -1,0 +1,68 @@
+import { type GrafanaTheme2, type PanelProps } from '@grafana/data';
+import { css } from '@emotion/css';
+import { t } from '@grafana/i18n';
+import { getDataSourceSrv } from '@grafana/runtime';
+import { Alert, useStyles2 } from '@grafana/ui';
+import React, { useEffect, useMemo, useSyncExternalStore } from 'react';
+
+import datasource from '../datasource/plugin.json';
+import { Controls } from './Controls';
+import { FeedbackButtons } from './FeedbackButtons';
+import { Notices } from './Notices';
+import { type Options } from './options';
+import { type Player, playerOf } from './player';
+import { StateHeading } from './StateHeading';
+import { TrackInfo } from './TrackInfo';
+
+const COMPACT_HEIGHT = 190;
+const COMPACT_WIDTH = 240;
+
+export function GridMusicPanel({ options, width, height, replaceVariables }: PanelProps<Options>) {
+  const uid = replaceVariables(options.datasource);
+  const player = useMemo(() => {
+    const found = uid ? getDataSourceSrv().getInstanceSettings(uid) : getDataSourceSrv().getList({ pluginId: datasource.id })[0];
+    return found?.type === datasource.id && found.url ? playerOf(found.url) : null;
+  }, [uid]);
+  if (!player) {
+    return (
+      <Alert severity="info" title={t('panel.no_datasource', 'Add a gridtone data source, then choose it in the options of this panel.')} />
+    );
+  }
+  return <Music player={player} options={options} width={width} height={height} />;
+}
+
+interface MusicProps {
+  player: Player;
+  options: Options;
+  width: number;
+  height: number;
+}
+
+function Music({ player, options, width, height }: MusicProps) {
+  const view = useSyncExternalStore(player.subscribe, player.getView);
+  const styles = useStyles2(getStyles);
+  const compact = height < COMPACT_HEIGHT || width < COMPACT_WIDTH;
+  const { alertName, dwellSeconds, crossfadeSeconds, stayOn, autoplay } = options;
+  useEffect(() => player.wish({ alertName, dwellSeconds, crossfadeSeconds, stayOn }), [player, alertName, dwellSeconds, crossfadeSeconds, stayOn]);
+  useEffect(() => {
+    if (autoplay) {
+      player.play();
+    }
+  }, [player, autoplay]);
+  return (
+    <section className={styles.panel} aria-label={t('panel.label', 'Grid music')} style={{ width, height }}>
+      <StateHeading view={view} compact={compact} />
+      <Notices player={player} view={view} compact={compact} />
+      {!compact && options.showTrack && <TrackInfo player={player} view={view} />}
+      <div className={styles.bottom}>
+        <Controls player={player} view={view} narrow={width < COMPACT_WIDTH} />
+        {!compact && options.showFeedback && view.cue?.track && <FeedbackButtons key={view.cue.track.id} service={player.service} track={view.cue.track} />}
+      </div>
+    </section>
+  );
+}
+
+const getStyles = (theme: GrafanaTheme2) => ({
+  panel: css({ display: 'flex', flexDirection: 'column', gap: theme.spacing(1), overflow: 'auto' }),
+  bottom: css({ display: 'flex', flexWrap: 'wrap', alignItems: 'center', gap: theme.spacing(1), marginTop: 'auto' }),
+});

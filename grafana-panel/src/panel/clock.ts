@@ -1,0 +1,4 @@
+import { ServiceClock } from '../../../plugin/gridtone/server/static/player/schedule.js';
+
+export { ServiceClock };
+export type Clock = InstanceType<typeof ServiceClock>;
