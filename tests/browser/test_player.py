@@ -272,7 +272,7 @@ def test_the_state_its_reason_and_its_signals_are_shown(page: Page, backend: Mem
     assert page.locator("#state-title").inner_text() == "Emergency"
     assert page.locator("#state-rule").inner_text() == "max_line_loading_pct > 90 or frequency_hz < 49.9"
     row = page.locator("#signals tbody tr").first.inner_text()
-    for words in ("max_line_loading_pct", "line/HV-12/loading_pct", "112 %", "> 90 %", "22 % beyond", "1 s"):
+    for words in ("highest line loading", "line/HV-12/loading_pct", "112 %", "> 90 %", "22 % beyond", "1 s"):
         assert words in row
     assert "Emergency. Line HV-12" in page.locator("[aria-live=polite]").inner_text()
     assert page.title() == "Emergency · gridtone"

@@ -86,6 +86,7 @@ def test_state_cue_states_sampler_adapters_and_history(backend: MemoryBackend, u
     assert (state["state"], state["severity"], state["reason"]["zh"]) == ("emergency", "emergency", "线路 HV-12 负载 112 %（限值 100 %）")
     assert state["signals"][0] == {
         "name": "max_line_loading_pct",
+        "title": {"en": "highest line loading", "zh": "最高线路负载率"},
         "value": 112.0,
         "unit": "%",
         "age_seconds": 1.2,

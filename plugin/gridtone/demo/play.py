@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from gridtone.config import Pack, Site
+from gridtone.config import Site
 from gridtone.demo.broker import start_broker
 from gridtone.demo.gateway import start_gateway
 from gridtone.demo.options import TOPIC_PREFIX, DemoOptions
 from gridtone.demo.processes import stop
+from gridtone.rules.source import Pack
 from gridtone.server import ServerSettings
 from gridtone.service import serve_site
 from gridtone_adapters import MqttConfig, MqttTopic

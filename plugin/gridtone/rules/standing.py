@@ -35,8 +35,19 @@ class Comparison:
     operator: str
     limit: float
     true: bool
+    margin: float | None = None
+    """How far the value is from changing this comparison; None while it is unknown."""
     decides: bool
     """The state is active because of this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A state whose condition is true while its `for` runs."""
+
+    state: str
+    enters_at: float
+    """Seconds since the Unix epoch, if nothing changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +74,7 @@ class Standing:
     """Every signal that rule and `clears` speak of."""
     also_true: tuple[str, ...] = ()
     """States whose condition holds too but that lost by priority."""
+    holds_until: float | None = None
+    """Until when its `hold` keeps it, seconds since the Unix epoch; None when nothing does."""
+    pending: tuple[Pending, ...] = ()
+    """States that are about to be entered."""

@@ -17,6 +17,7 @@ export function showStanding(standing, now) {
   text($("state-since"), say("since", { time: clockTime(standing.since), ago: duration(now - standing.since) }));
   text($("state-reason"), pick(standing.reason));
   text($("state-rule"), standing.rule);
+  text($("state-clears"), standing.clears ? say("clears", { rule: standing.clears }) : "");
   text($("state-also"), standing.also_true.length ? say("also", { states: standing.also_true.join(", ") }) : "");
   const rows = standing.comparisons.map((comparison) => row(comparison, standing.signals.find((signal) => signal.name === comparison.signal)));
   const headings = ["signal", "value", "limit", "gauge", "margin", "age"].map((key) => say(key));
@@ -28,7 +29,7 @@ function row(comparison, signal) {
   const known = signal && signal.value !== null;
   const above = comparison.operator.startsWith(">");
   const margin = known ? (above ? comparison.limit - signal.value : signal.value - comparison.limit) : null;
-  const name = element("span", {}, element("span", { class: "signal" }, comparison.signal), element("span", { class: "muted point" }, signal?.point ?? ""));
+  const name = element("span", {}, element("span", { class: "signal" }, pick(signal?.title) || comparison.signal), element("span", { class: "muted point" }, signal?.point ?? ""));
   const limit = `${comparison.operator} ${amount(comparison.limit, unit)}`;
   if (!known) return [name, element("em", { class: "muted" }, say("no_value")), limit, "", "–", age(signal)];
   const words = margin >= 0 ? amount(margin, unit) : say("beyond", { margin: amount(-margin, unit) });
@@ -37,7 +38,7 @@ function row(comparison, signal) {
     element("strong", {}, amount(signal.value, unit)),
     limit,
     gauge(signal.value, comparison, unit),
-    element("span", { class: comparison.true ? "beyond" : "" }, words),
+    element("span", { class: comparison.decides ? "beyond" : "" }, words),
     age(signal),
   ];
 }
@@ -48,7 +49,7 @@ function age(signal) {
 }
 
 /** A bar towards a tick at the limit; past the tick where the limit is exceeded. */
-function gauge(value, { limit, operator, true: holds }, unit) {
+function gauge(value, { limit, operator, decides }, unit) {
   const [width, tick] = [120, 90];
   const span = SPAN_OF_NOMINAL[unit];
   const above = operator.startsWith(">");
@@ -57,7 +58,7 @@ function gauge(value, { limit, operator, true: holds }, unit) {
   const length = Math.min(width, Math.max(2, share * tick));
   return svg(
     "svg",
-    { class: `gauge${holds ? " over" : ""}`, viewBox: `0 0 ${width} 14`, width, height: 14, "aria-hidden": "true" },
+    { class: `gauge${decides ? " over" : ""}`, viewBox: `0 0 ${width} 14`, width, height: 14, "aria-hidden": "true" },
     svg("rect", { x: 0, y: 4, width, height: 6, rx: 3, class: "groove" }),
     svg("rect", { x: 0, y: 4, width: length, height: 6, rx: 3, class: "bar" }),
     svg("path", { d: `M${tick} 0v14`, class: "tick" }),
