@@ -118,7 +118,7 @@ class JukeboxModel:
 
         `batch` tracks are sampled at once: as many as fit, if None, and half as many each time memory runs out. With a `folder`, finished windows are
         kept there and an interrupted call goes on from them. `window_parallel` samples the windows of the upsamplers side by side: faster for few
-        tracks, and not the same distribution, since a window no longer hears the one before it.
+        tracks, and not the same distribution, since a window no longer hears the one before it; what is kept are then finished levels.
         """
         start_level = self.config.top.level if start_level is None else start_level
         levels = range(start_level, lowest_level - 1, -1)
