@@ -62,9 +62,8 @@ INSTRUMENTS: dict[str, Instrument] = {
 }
 
 
-def tone(name: str, pitch: int, seconds: float, hardness: float, sample_rate: int) -> Samples:
+def tone(instrument: Instrument, pitch: int, seconds: float, hardness: float, sample_rate: int) -> Samples:
     """One note of an instrument, `hardness` (0 soft to 1 hard) opening its highs: float32 of shape (channels, frames), about -20 dBFS RMS while it is loud."""
-    instrument = INSTRUMENTS[name]
     made = instrument.make(pitch, seconds, sample_rate)
     cutoff = min(instrument.cutoff_hz * 2 ** (2 * hardness - 0.5 + (pitch - 60) / 36), 0.45 * sample_rate)
     return np.asarray(signal.sosfilt(signal.butter(2, cutoff, fs=sample_rate, output="sos").astype(np.float32), made), dtype=np.float32)

@@ -5,13 +5,13 @@ notes -> tones -> near bus (bass, percussion; mono) ------------------+
 """
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gridtone_engine.composer import master
-from gridtone_engine.composer.instruments import INSTRUMENTS, tone
+from gridtone_engine.composer.instruments import INSTRUMENTS, Instrument, tone
 from gridtone_engine.composer.orchestra import stream
 from gridtone_engine.composer.reverb import convolve_in_place, hall
 from gridtone_engine.composer.score import KICK, Note, Score
@@ -29,11 +29,12 @@ def render(
     score: Score,
     sample_rate: int = 48_000,
     *,
+    instruments: Mapping[str, Instrument] = INSTRUMENTS,
     progress: Callable[[float], None] = lambda _: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Samples:
-    """Play a score: float32 of shape (2, frames), exactly `score.seconds` long, about -23 LUFS, peaks below 0.7. Raises CancelledError soon after `cancelled()`
-    turns true."""
+    """Play a score on `instruments`: float32 of shape (2, frames), exactly `score.seconds` long, about -23 LUFS, peaks below 0.7. Raises CancelledError soon
+    after `cancelled()` turns true."""
     frames = round(score.seconds * sample_rate)
     hall_bus, near_bus = np.zeros((2, frames), np.float32), np.zeros(frames, np.float32)
     groups = _tones_needed(score)
@@ -41,7 +42,7 @@ def render(
     for done, ((instrument, pitch, hardness, role), notes) in enumerate(groups):
         if cancelled():
             raise CancelledError
-        _mix(hall_bus, near_bus, instrument, pitch, hardness, role, notes, score, sample_rate, rng)
+        _mix(hall_bus, near_bus, instrument, instruments[instrument], pitch, hardness, role, notes, score, sample_rate, rng)
         progress(0.8 * (done + 1) / len(groups))
     convolve_in_place(hall_bus, hall(sample_rate))
     if cancelled():
@@ -68,6 +69,7 @@ def _mix(
     hall_bus: Samples,
     near_bus: Samples,
     name: str,
+    instrument: Instrument,
     pitch: int,
     hardness: int,
     role: str,
@@ -77,10 +79,9 @@ def _mix(
     rng: np.random.Generator,
 ) -> None:
     """Play all notes of one tone into the buses."""
-    instrument = INSTRUMENTS[name]
     beat_seconds = 60 / score.tempo_bpm
     longest = max(note.beats for note in notes) * beat_seconds + instrument.release_seconds
-    played = tone(name, pitch, longest, hardness / 2, sample_rate)
+    played = tone(instrument, pitch, longest, hardness / 2, sample_rate)
     near = role == "bass" or (name == "soft percussion" and pitch == KICK)
     gain = 10 ** ((instrument.gain_db + ROLE_DB[role]) / 20)
     pan = np.clip(instrument.pan + (pitch - 64) / 60 * (0.5 if instrument.spread else 0.0), -0.8, 0.8)
