@@ -158,6 +158,14 @@ class Evaluator:
         """The active state and its reasons, with values and ages as of `now`."""
         return describe(self, now)
 
+    def holds_until(self) -> float | None:
+        """When the active state's `hold` ends; None when none runs."""
+        return self._held_until if self._held_until < math.inf else None
+
+    def pending(self) -> dict[str, float]:
+        """The states whose `for` runs, and when it ends."""
+        return {live.name: live.true_since + live.state.for_ for live in self.ranked if live.true_since is not None}
+
     def values(self) -> dict[str, float | None]:
         """Every signal's value; None where it is missing or stale."""
         return {name: gauge.known() for name, gauge in self.gauges.items()}

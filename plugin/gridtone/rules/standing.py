@@ -35,10 +35,10 @@ class Comparison:
     operator: str
     limit: float
     true: bool
-    margin: float | None = None
-    """How far the value is from changing this comparison; None while it is unknown."""
     decides: bool
     """The state is active because of this one."""
+    margin: float | None = None
+    """How far the value is from changing this comparison; None while it is unknown."""
 
 
 @dataclass(frozen=True, slots=True)

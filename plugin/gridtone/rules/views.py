@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from gridtone.rules.condition import All, AnyOf, Compare, Condition, Not, Truth, comparisons, judge
 from gridtone.rules.gauges import Gauge
 from gridtone.rules.model import title_of
-from gridtone.rules.standing import NO_DATA, NO_STATE, Comparison, SignalView, Standing
+from gridtone.rules.standing import NO_DATA, NO_STATE, Comparison, Pending, SignalView, Standing
 from gridtone.words import Words
 
 if TYPE_CHECKING:
@@ -30,9 +30,8 @@ def describe(evaluator: Evaluator, now: float) -> Standing:
     name, rules = evaluator.active, evaluator.rules
     live = _speaking(evaluator)
     when, clear = (live.state.when, live.state.clear) if live is not None else (None, None)
-    truths = evaluator.truths
     spoken = [comparison for condition in (when, clear) if condition is not None for comparison in comparisons(condition)]
-    decisive = _why(when, truths, True) if when is not None and judge(when, truths) else []
+    deciding = decisive(evaluator, when)
     gauges = [evaluator.gauges[signal] for signal in dict.fromkeys(comparison.signal for comparison in spoken)]
     state = rules.states.get(name)
     return Standing(
@@ -44,12 +43,24 @@ def describe(evaluator: Evaluator, now: float) -> Standing:
         reason={language: _reason(evaluator, live, now, language) for language in ("en", "zh")},
         silent=state is None or state.silent,
         clears=str(clear) if clear is not None else "",
-        comparisons=tuple(
-            Comparison(c.signal, c.operator, c.limit, truths[c] is True, c in decisive) for c in dict.fromkeys(comparisons(when) if when is not None else ())
-        ),
+        comparisons=tuple(compared(evaluator, c, c in deciding) for c in dict.fromkeys(comparisons(when) if when is not None else ())),
         signals=tuple(view(gauge, evaluator, now) for gauge in gauges or list(evaluator.gauges.values())[:MAX_SIGNALS]),
         also_true=tuple(other.name for other in evaluator.ranked if other.eligible and other.name != name),
+        holds_until=evaluator.holds_until(),
+        pending=tuple(Pending(state, at) for state, at in evaluator.pending().items()),
     )
+
+
+def compared(evaluator: Evaluator, comparison: Compare, decides: bool) -> Comparison:
+    """A comparison as it stands now."""
+    value = evaluator.gauges[comparison.signal].known()
+    margin = None if value is None else abs(value - comparison.limit)
+    return Comparison(comparison.signal, comparison.operator, comparison.limit, evaluator.truths[comparison] is True, decides, margin)
+
+
+def decisive(evaluator: Evaluator, when: Condition | None) -> list[Compare]:
+    """The comparisons that make a condition true; none while it is not."""
+    return _why(when, evaluator.truths, True) if when is not None and judge(when, evaluator.truths) else []
 
 
 def view(gauge: Gauge, evaluator: Evaluator, now: float) -> SignalView:
