@@ -369,7 +369,7 @@ def calm_grid() -> dict[str, float]:
 @pytest.mark.parametrize(
     ("differences", "expected", "reason"),
     [
-        ({}, "day", "no other state applies"),
+        ({}, "day", "all loadings and voltages are within their limits"),
         ({"grid/load_pct": 20}, "night_valley", "load against the year's peak is 20 %, below 28 %"),
         ({"grid/load_rate_pct_per_h": 9}, "ramp", "rate of change of load is 9 %/h, above 6 %/h"),
         ({"grid/load_pct": 90, "grid/load_rate_pct_per_h": 9}, "peak", "load against the year's peak is 90 %, above 65 %"),
@@ -380,7 +380,7 @@ def calm_grid() -> dict[str, float]:
         ({"line/2/loading_pct": 126, "line/3/in_service": 0}, "emergency", "highest loading is 126 % (line 2), above 100 %"),
         ({"bus/5/vm_pu": 0, "bus/5/energized": 0}, "in_extremis", "number of dead buses is 1 (bus 5), at least 1; restoration is 0, below 0.5"),
         ({"grid/lost_load_mw": 12}, "in_extremis", "lost load is 12 MW, above 0.5 MW; restoration is 0, below 0.5"),
-        ({"bus/5/vm_pu": 0, "bus/5/energized": 0, "grid/restoring": 1}, "restorative", "restoration is 1, above 0.5"),
+        ({"bus/5/vm_pu": 0, "bus/5/energized": 0, "grid/restoring": 1}, "restorative", "the grid is being switched back"),
         ({"line/2/loading_pct": 110, "grid/restoring": 1}, "emergency", "highest loading is 110 % (line 2), above 100 %"),
     ],
 )

@@ -143,6 +143,7 @@ class State(Section):
     """A named condition of the grid, and how it sounds."""
 
     title: LocalText | None = Field(None, description="What people call it; the name with spaces unless given.")
+    reason: LocalText | None = Field(None, description="Why the grid is in it, while its condition holds; made from the deciding comparison unless given.")
     severity: Severity = Field("normal", description="The operating state, after Fink and Carlsen (1978).")
     priority: int = Field(0, ge=-1000, le=1000, description="The highest wins; among equals the first in the file.")
     when: ConditionField | None = Field(None, description="The condition to enter. Every state but the fallback has one.")

@@ -83,10 +83,15 @@ def _speaking(evaluator: Evaluator) -> Live | None:
 def _reason(evaluator: Evaluator, live: Live | None, now: float, language: str) -> str:
     english = language == "en"
     if live is None:
+        fallback = evaluator.rules.states.get(evaluator.active)
+        if fallback is not None and fallback.reason is not None:
+            return _in(fallback.reason, language)
         return "no other state applies" if english else "其他状态均不成立"
     when = live.state.when
     assert when is not None
     truth = judge(when, evaluator.truths)
+    if truth and live.state.reason is not None:
+        return _in(live.state.reason, language)
     if truth:
         return _sentence(evaluator, _why(when, evaluator.truths, True), language)
     if live.eligible and truth is False and live.state.clear is not None:
