@@ -1,5 +1,5 @@
 import { t } from '@grafana/i18n';
-import { Button, IconButton, Input, Stack, Text } from '@grafana/ui';
+import { Button, Input, Stack, Text } from '@grafana/ui';
 import React, { type FormEvent, useState } from 'react';
 
 import { problemOf, problemText } from '../service/problem';
@@ -49,8 +49,21 @@ export function FeedbackButtons({ service, track }: { service: Service; track: T
   return (
     <Stack direction="row" gap={1} alignItems="center">
       <span role="status">{said && <Text variant="bodySmall">{said}</Text>}</span>
-      <IconButton name="thumbs-up" size="lg" aria-label={t('feedback.up', 'I like this track')} onClick={() => void send(1)} />
-      <IconButton name="thumbs-down" size="lg" aria-label={t('feedback.down', 'I do not like this track')} onClick={() => setAsking(true)} />
+      <Button size="sm" fill="text" variant="secondary" aria-label={t('feedback.up', 'I like this track')} onClick={() => void send(1)}>
+        <Thumb />
+      </Button>
+      <Button size="sm" fill="text" variant="secondary" aria-label={t('feedback.down', 'I do not like this track')} onClick={() => setAsking(true)}>
+        <Thumb down />
+      </Button>
     </Stack>
+  );
+}
+
+/** Grafana's icons have no thumb. */
+function Thumb({ down = false }: { down?: boolean }) {
+  return (
+    <svg viewBox="0 0 24 24" width="18" height="18" fill="none" stroke="currentColor" strokeWidth="2" strokeLinejoin="round" transform={down ? 'scale(1 -1)' : undefined} aria-hidden>
+      <path d="M7 11v10H3V11zm0 0 5-9a3 3 0 0 1 3 3v4h5a2 2 0 0 1 2 2.3l-1.3 8a2 2 0 0 1-2 1.7H7" />
+    </svg>
   );
 }

@@ -49,7 +49,7 @@ function LinkSign({ view }: { view: View }) {
   return (
     <Tooltip content={text}>
       <span tabIndex={0} role="img" aria-label={text} className={styles.link} data-link={view.link}>
-        <Icon name={view.link === 'lost' ? 'heart-break' : 'heart-rate'} className={view.link === 'lost' ? styles.emergency : styles.restorative} />
+        <Icon name={view.link === 'lost' ? 'heart-break' : 'heart'} className={view.link === 'lost' ? styles.emergency : styles.restorative} />
       </span>
     </Tooltip>
   );
