@@ -1,0 +1,99 @@
+"""`gridtone train`: make the corpus, the codec, the prior and the weights that ship, each from one recipe in one folder.
+
+Runs by itself too, where gridtone's application is not installed: `python -m gridtone_engine.undertone.cli codec`.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from gridtone_engine.engine import EngineError, Progress
+
+recipe_option = click.option("--recipe", default="small", show_default=True, help="tiny, small, base, or a YAML file that starts from one of them.")
+folder_option = click.option("--folder", default=".training", show_default=True, type=click.Path(file_okay=False, path_type=Path), help="Of the run.")
+time_option = click.option("--max-minutes", default=float("inf"), type=click.FloatRange(0), help="Stop then; the same command goes on.")
+
+
+@click.group()
+def train() -> None:
+    """Train undertone: corpus, codec, prior, then export. What was stopped goes on."""
+
+
+@train.command()
+@recipe_option
+@folder_option
+@time_option
+def corpus(recipe: str, folder: Path, max_minutes: float) -> None:
+    """Render the music to train on, and the music that is held out."""
+    from gridtone_engine.undertone.configs import read_recipe
+    from gridtone_engine.undertone.train import render_corpus
+
+    _finish(render_corpus(read_recipe(recipe), folder, max_minutes, _reporter()), folder)
+
+
+@train.command()
+@recipe_option
+@folder_option
+@time_option
+def codec(recipe: str, folder: Path, max_minutes: float) -> None:
+    """Train the codec on the corpus."""
+    from gridtone_engine.undertone.configs import read_recipe
+    from gridtone_engine.undertone.train import CodecTrainer
+
+    _finish(CodecTrainer(read_recipe(recipe), folder).run(max_minutes, _reporter()), folder)
+
+
+@train.command()
+@recipe_option
+@folder_option
+@time_option
+def prior(recipe: str, folder: Path, max_minutes: float) -> None:
+    """Train the prior on the corpus's codes."""
+    from gridtone_engine.undertone.configs import read_recipe
+    from gridtone_engine.undertone.train import PriorTrainer
+
+    report = _reporter()
+    _finish(PriorTrainer(read_recipe(recipe), folder, report).run(max_minutes, report), folder)
+
+
+@train.command()
+@recipe_option
+@folder_option
+@click.option("-o", "--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder for the weights.")
+def export(recipe: str, folder: Path, output: Path) -> None:
+    """Write the weights: safetensors for torch, int8 for onnxruntime, the one checked against the other."""
+    from gridtone_engine.undertone.configs import read_recipe
+    from gridtone_engine.undertone.export import export as write
+
+    for line in write(read_recipe(recipe), folder, output):
+        click.echo(line)
+
+
+def _reporter() -> Callable[[Progress], None]:
+    """A bar that is drawn again where somebody watches; elsewhere a line at every hundredth."""
+    last = [-1]
+
+    def report(at: Progress) -> None:
+        hundredth = int(100 * at.fraction)
+        if sys.stderr.isatty():
+            bar = "█" * (hundredth // 4)
+            click.echo(f"\r\x1b[K{bar:25} {hundredth:3} %  {at.step}", nl=False, err=True)
+        elif hundredth != last[0]:
+            click.echo(f"{hundredth:3} %  {at.step}", err=True)
+        last[0] = hundredth
+
+    return report
+
+
+def _finish(finished: bool, folder: Path) -> None:
+    click.echo(f"finished, in {folder}" if finished else f"stopped because the time was up; the same command goes on from {folder}")
+
+
+if __name__ == "__main__":
+    try:
+        train(prog_name="python -m gridtone_engine.undertone.cli")
+    except (EngineError, ValueError, OSError) as error:
+        click.echo(str(error), err=True)
+        sys.exit(1)

@@ -1,0 +1,182 @@
+"""Sizes and schedules as plain data."""
+
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class CodecConfig:
+    """A codec of 32 kHz stereo in codes: `frame_rate` frames a second of `codebooks` codes each."""
+
+    width: int
+    fast_blocks: int = 2
+    """Blocks at the rate of the spectrum, on either side."""
+    slow_blocks: int = 6
+    """Blocks at the rate of the codes, on either side."""
+    kernel: int = 7
+    expansion: int = 3
+    sample_rate: int = 32_000
+    spectrum_size: int = 1280
+    spectrum_hop: int = 320
+    frame_hops: int = 4
+    """Spectra a code frame."""
+    latent_width: int = 64
+    codebooks: int = 8
+    codes: int = 1024
+
+    @property
+    def hop(self) -> int:
+        """Samples a code frame."""
+        return self.spectrum_hop * self.frame_hops
+
+    @property
+    def frame_rate(self) -> float:
+        return self.sample_rate / self.hop
+
+    @property
+    def bins(self) -> int:
+        """Numbers a spectrum has: real and imaginary parts of middle and side."""
+        return 4 * (self.spectrum_size // 2 + 1)
+
+    @property
+    def reach_frames(self) -> int:
+        """Code frames on either side that a decoded frame depends on."""
+        half = self.kernel // 2
+        windows = self.spectrum_size // self.spectrum_hop
+        return half * (self.slow_blocks + 1) + -(-(half * self.fast_blocks + windows) // self.frame_hops)
+
+
+@dataclass(frozen=True, slots=True)
+class PriorConfig:
+    """A transformer over code frames, in the delay pattern; each position sees `window` positions."""
+
+    width: int
+    depth: int
+    heads: int
+    window: int = 512
+    codebooks: int = 8
+    codes: int = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusRecipe:
+    pieces: int
+    seconds: float
+    processes: int = 1
+    held_out_pieces: int = 32
+
+
+@dataclass(frozen=True, slots=True)
+class CodecRecipe:
+    steps: int
+    batch: int = 8
+    crop_seconds: float = 1.28
+    learning_rate: float = 5e-4
+    warm_share: float = 0.25
+    """Share of the steps before the quantiser is put in."""
+    waveform_weight: float = 1.0
+    commit_weight: float = 0.25
+    codebook_decay: float = 0.97
+    ema_decay: float = 0.999
+
+
+@dataclass(frozen=True, slots=True)
+class PriorRecipe:
+    steps: int
+    batch: int = 8
+    crop_frames: int = 512
+    learning_rate: float = 5e-4
+    unsaid: float = 0.12
+    """How often all conditions are dropped: what guidance is measured against."""
+    unsaid_each: float = 0.15
+    """How often each condition is dropped by itself."""
+    ema_decay: float = 0.999
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """All that `gridtone train` does, from the corpus to the weights."""
+
+    name: str
+    codec: CodecConfig
+    prior: PriorConfig
+    corpus: CorpusRecipe
+    train_codec: CodecRecipe
+    train_prior: PriorRecipe
+    seed: int = 0
+    save_minutes: float = 3.0
+    """Between checkpoints."""
+    device: str = ""
+    """`cpu`, `cuda`; empty: cuda where there is one."""
+    threads: int = 1
+    """Of the CPU."""
+    sample_prompts: tuple[str, ...] = field(default=("calm, slow, warm pads", "专注、沉稳、有节奏"))
+
+
+RECIPES: dict[str, Recipe] = {
+    "tiny": Recipe(
+        "tiny",
+        CodecConfig(width=32, fast_blocks=1, slow_blocks=1, latent_width=16, codebooks=4, codes=64),
+        PriorConfig(width=64, depth=2, heads=2, window=24, codebooks=4, codes=64),
+        CorpusRecipe(pieces=32, seconds=2.0),
+        CodecRecipe(steps=80, batch=4, crop_seconds=0.64, learning_rate=2e-3, ema_decay=0.95),
+        PriorRecipe(steps=60, batch=4, crop_frames=40, learning_rate=2e-3, ema_decay=0.95),
+    ),
+    "small": Recipe(
+        "small",
+        CodecConfig(width=256),
+        PriorConfig(width=256, depth=8, heads=4, window=256),
+        CorpusRecipe(pieces=640, seconds=20.0),
+        CodecRecipe(steps=12_000),
+        PriorRecipe(steps=12_000, crop_frames=480),
+    ),
+    "base": Recipe(
+        "base",
+        CodecConfig(width=384),
+        PriorConfig(width=384, depth=8, heads=6, window=512),
+        CorpusRecipe(pieces=9600, seconds=30.0, processes=16, held_out_pieces=64),
+        CodecRecipe(steps=20_000, batch=32, learning_rate=8e-4, ema_decay=0.9995),
+        PriorRecipe(steps=20_000, batch=64, crop_frames=728, learning_rate=8e-4, ema_decay=0.9995),
+    ),
+}
+"""`tiny` proves the way from end to end in a minute, `small` trains on two CPU cores, `base` wants one GPU."""
+
+
+def read_recipe(source: str) -> Recipe:
+    """A recipe by its name, or from a YAML file that says which one it starts `from` and what differs. Raises ValueError for what no recipe has."""
+    if source in RECIPES:
+        return RECIPES[source]
+    path = Path(source)
+    if not path.is_file():
+        raise ValueError(f"{source!r} is neither a recipe ({', '.join(RECIPES)}) nor a file")
+    from ruamel.yaml import YAML
+
+    said = dict(YAML(typ="safe").load(path.read_text("utf-8")) or {})
+    start = said.pop("from", "small")
+    if start not in RECIPES:
+        raise ValueError(f"{path}: no recipe is called {start!r}; there are: {', '.join(RECIPES)}")
+    recipe: Recipe = changed(RECIPES[start], {"name": path.stem, **said}, str(path))
+    return recipe
+
+
+def changed(part: Any, said: dict[str, Any], place: str) -> Any:
+    """A dataclass with the values that `said` names, groups within groups. Raises ValueError, naming the `place`, for an unknown name or another type."""
+    known = {entry.name: getattr(part, entry.name) for entry in fields(part)}
+    values = {}
+    for name, value in said.items():
+        if name not in known:
+            raise ValueError(f"{place}: there is no {name!r}; known are {', '.join(known)}")
+        now = known[name]
+        if is_dataclass(now):
+            if not isinstance(value, dict):
+                raise ValueError(f"{place}.{name} is a group of settings, not {value!r}")
+            value = changed(now, value, f"{place}.{name}")
+        elif isinstance(now, tuple):
+            value = tuple(value)
+        elif isinstance(now, float) and isinstance(value, int):
+            value = float(value)
+        elif not isinstance(value, type(now)):
+            raise ValueError(f"{place}.{name} is {value!r}; a value like {now!r} is wanted")
+        values[name] = value
+    return replace(part, **values)

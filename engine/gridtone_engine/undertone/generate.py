@@ -1,0 +1,155 @@
+"""Sampling: one loop for every way of running the model, so that torch and onnxruntime give the same music.
+
+A `Stage` has seats for tracks. Each track stands at its own position, has its own random numbers and its own prompt, which may change on the way; when one is
+finished, another takes its seat while the others play on.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gridtone_engine.undertone.conditions import Conditions, stack
+from gridtone_engine.undertone.configs import CodecConfig, PriorConfig
+
+Codes = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+
+class Steps(Protocol):
+    """A prior with its memory, made once for a number of rows."""
+
+    def step(self, codes: Codes, condition: Floats, positions: Codes) -> Floats:
+        """Codes of the step before (rows, codebooks), what is asked for (rows, width) and where each row stands (rows,): logits (rows, codebooks, codes).
+
+        A row at position 0 has forgotten everything.
+        """
+        ...
+
+
+class Model(Protocol):
+    """Codec and prior together: `torch_model.TorchModel` and `onnx_model.OnnxModel`."""
+
+    codec_config: CodecConfig
+    prior_config: PriorConfig
+
+    def encode(self, audio: Floats) -> Codes:
+        """Audio (batch, 2, samples) at the codec's rate to codes (batch, codebooks, frames)."""
+        ...
+
+    def decode(self, codes: Codes) -> Floats:
+        """Codes (batch, codebooks, frames) to audio (batch, 2, frames * hop), not clipped."""
+        ...
+
+    def condition(self, asked: Conditions) -> Floats:
+        """(batch, width)."""
+        ...
+
+    def steps(self, rows: int) -> Steps: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    guidance: float = 3.0
+    """How much further than without the prompt: 1 follows the model, more follows the prompt."""
+    temperature: float = 1.0
+    top_p: float = 0.95
+
+
+@dataclass(slots=True)
+class _Seat:
+    rng: np.random.Generator
+    prime: Codes
+    """Frames that are given, (codebooks, frames)."""
+    delayed: list[NDArray[np.int64]]
+    """Codes of every step so far, (codebooks,) each; only the last few are kept."""
+    position: int = 0
+
+
+class Stage:
+    """`seats` tracks, sampled together."""
+
+    def __init__(self, model: Model, seats: int, sampling: Sampling) -> None:
+        self.model, self.sampling = model, sampling
+        self.guided = sampling.guidance != 1
+        self._steps = model.steps(seats * (1 + self.guided))
+        self._books, self._nothing = model.prior_config.codebooks, model.prior_config.codes
+        self._seats: list[_Seat | None] = [None] * seats
+        self._condition = np.zeros((seats * (1 + self.guided), model.prior_config.width), np.float32)
+
+    def seat(self, place: int, asked: Conditions, seed: int, prime: Codes | None = None) -> None:
+        """Begin a track. `prime` are codes (codebooks, frames) that it continues; they come out of `advance` first."""
+        given = np.zeros((self._books, 0), np.int64) if prime is None else prime
+        self._seats[place] = _Seat(np.random.default_rng(seed % 2**64), given, [np.full(self._books, self._nothing)])
+        self.ask(place, asked)
+
+    def ask(self, place: int, asked: Conditions) -> None:
+        """Change what a track is asked for, from the next step on."""
+        made = self.model.condition(stack([asked, asked.dropped()]) if self.guided else asked)
+        self._condition[place :: len(self._seats)] = made
+
+    def leave(self, place: int) -> None:
+        self._seats[place] = None
+
+    def advance(self) -> list[NDArray[np.int64] | None]:
+        """One step of every track: for each seat the frame (codebooks,) that was completed, None at an empty seat and in a track's first steps."""
+        empty = np.full(self._books, self._nothing)
+        codes = np.stack([seat.delayed[-1] if seat else empty for seat in self._seats])
+        positions = np.array([seat.position if seat else 0 for seat in self._seats])
+        repeats = 1 + self.guided
+        logits = self._steps.step(np.tile(codes, (repeats, 1)), self._condition, np.tile(positions, repeats))
+        if self.guided:
+            asked, unasked = np.split(logits, 2)
+            logits = unasked + self.sampling.guidance * (asked - unasked)
+        draws = np.stack([seat.rng.random(self._books) if seat else np.zeros(self._books) for seat in self._seats])
+        chosen = choose(logits, draws, self.sampling)
+        return [self._take(seat, chosen[place]) if seat else None for place, seat in enumerate(self._seats)]
+
+    def _take(self, seat: _Seat, chosen: NDArray[np.int64]) -> NDArray[np.int64] | None:
+        step = chosen.copy()
+        for book in range(self._books):
+            frame = seat.position - book
+            if frame < 0:
+                step[book] = self._nothing
+            elif frame < seat.prime.shape[1]:
+                step[book] = seat.prime[book, frame]
+        seat.position += 1
+        seat.delayed = [*seat.delayed, step][-self._books :]
+        if seat.position < self._books:
+            return None
+        return np.array([seat.delayed[book - self._books][book] for book in range(self._books)])
+
+
+def choose(logits: Floats, draws: NDArray[np.float64], sampling: Sampling) -> Codes:
+    """Sample from logits (..., codes) by numbers within [0, 1) (...): the likeliest codes whose chances add up to `top_p`, at a temperature."""
+    order = np.argsort(-logits, axis=-1, kind="stable")
+    scaled = np.take_along_axis(logits, order, axis=-1).astype(np.float64) / sampling.temperature
+    chances = np.exp(scaled - scaled[..., :1])
+    chances /= chances.sum(axis=-1, keepdims=True)
+    above = np.cumsum(chances, axis=-1) - chances
+    chances[above >= sampling.top_p] = 0
+    reached = np.cumsum(chances, axis=-1)
+    place = (reached <= draws[..., None] * reached[..., -1:]).sum(axis=-1, keepdims=True)
+    return np.take_along_axis(order, place, axis=-1)[..., 0]
+
+
+def decode_stretch(model: Model, codes: Codes, start: int, end: int) -> Floats:
+    """Audio (2, frames * hop) of frames `start` to `end` of codes (codebooks, frames), decoded with as many frames around them as they depend on."""
+    reach, hop = model.codec_config.reach_frames, model.codec_config.hop
+    first, last = max(0, start - reach), min(codes.shape[1], end + reach)
+    return model.decode(codes[None, :, first:last])[0, :, (start - first) * hop : (end - first) * hop]
+
+
+def sample_codes(model: Model, asked: Sequence[Conditions], seeds: Sequence[int], frames: int, sampling: Sampling) -> Codes:
+    """Codes (tracks, codebooks, frames) of tracks of one length, all at once."""
+    stage = Stage(model, len(asked), sampling)
+    for place, (one, seed) in enumerate(zip(asked, seeds, strict=True)):
+        stage.seat(place, one, seed)
+    found = []
+    while len(found) < frames:
+        completed = stage.advance()
+        if completed[0] is not None:
+            found.append(np.stack([frame for frame in completed if frame is not None]))
+    return np.stack(found, axis=-1)

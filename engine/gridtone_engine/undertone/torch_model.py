@@ -1,0 +1,68 @@
+"""codec and prior run by torch: on a GPU, in training, and as what the exported model is checked against."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from gridtone_engine.undertone.codec import Codec
+from gridtone_engine.undertone.conditions import Conditions
+from gridtone_engine.undertone.configs import Recipe
+from gridtone_engine.undertone.generate import Codes, Floats
+from gridtone_engine.undertone.prior import Prior, rotations
+
+
+class TorchSteps:
+    """The last `window` keys and values of every row, in a ring that is made once."""
+
+    def __init__(self, prior: Prior, rows: int) -> None:
+        config, weight = prior.config, prior.heads.weight
+        self.prior, self.head_width, self.dtype = prior, config.width // config.heads, weight.dtype
+        shape = (config.depth, rows, config.heads, config.window, self.head_width)
+        self.keys, self.values = torch.zeros(shape, device=weight.device, dtype=weight.dtype), torch.zeros(shape, device=weight.device, dtype=weight.dtype)
+        self.rows, self.places = torch.arange(rows, device=weight.device), torch.arange(config.window, device=weight.device)
+
+    @torch.inference_mode()
+    def step(self, codes: Codes, condition: Floats, positions: Codes) -> Floats:
+        device = self.keys.device
+        at = torch.from_numpy(positions).to(device)
+        cos, sin = rotations(at[:, None], self.head_width, self.dtype)
+        mask = torch.where(self.places < at[:, None], 0.0, -torch.inf).to(self.dtype)
+        told = torch.from_numpy(condition).to(device, self.dtype)
+        logits, keys, values = self.prior.step(torch.from_numpy(codes).to(device), told, cos, sin, self.keys, self.values, mask)
+        place = at % self.keys.shape[3]
+        self.keys[:, self.rows, :, place] = keys.transpose(0, 1)
+        self.values[:, self.rows, :, place] = values.transpose(0, 1)
+        return logits.float().cpu().numpy()
+
+
+class TorchModel:
+    def __init__(self, codec: Codec, prior: Prior) -> None:
+        self.codec, self.prior = codec.eval(), prior.eval()
+        self.codec_config, self.prior_config = codec.config, prior.config
+        self._device, self._dtype = codec.window.device, prior.heads.weight.dtype
+
+    @classmethod
+    def load(cls, folder: Path, recipe: Recipe, device: str, dtype: torch.dtype) -> "TorchModel":
+        """Weights as `gridtone train export` wrote them."""
+        codec, prior = Codec(recipe.codec), Prior(recipe.prior)
+        codec.load_state_dict(load_file(folder / "codec.safetensors"))
+        prior.load_state_dict(load_file(folder / "prior.safetensors"))
+        return cls(codec.to(device), prior.to(device, dtype))
+
+    @torch.inference_mode()
+    def encode(self, audio: Floats) -> Codes:
+        return self.codec.encode(torch.from_numpy(audio).to(self._device)).cpu().numpy()
+
+    @torch.inference_mode()
+    def decode(self, codes: Codes) -> Floats:
+        return self.codec.decode(torch.from_numpy(np.ascontiguousarray(codes)).to(self._device)).float().cpu().numpy()
+
+    @torch.inference_mode()
+    def condition(self, asked: Conditions) -> Floats:
+        steps, instruments, sentence = (torch.from_numpy(part).to(self._device) for part in (asked.steps, asked.instruments, asked.sentence))
+        return self.prior.condition(steps, instruments.to(self._dtype), sentence.to(self._dtype)).float().cpu().numpy()
+
+    def steps(self, rows: int) -> TorchSteps:
+        return TorchSteps(self.prior, rows)

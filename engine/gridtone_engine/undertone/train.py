@@ -1,0 +1,339 @@
+"""Training: one loop for codec and prior, which goes on where it was stopped, to the same weights as if it had not been.
+
+A run's folder holds `corpus/` and `held_out/` (rendered music), `codec.pt` and `prior.pt` (checkpoints), `*.jsonl` (a line a minute and a checkpoint),
+`tensorboard/` where tensorboard is installed, and `samples/` (what it sounds like at each checkpoint).
+"""
+
+import json
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gridtone_engine.engine import EngineError, Progress
+from gridtone_engine.prompt import Prompt
+from gridtone_engine.text import understand
+from gridtone_engine.text.moods import encoder
+from gridtone_engine.undertone.codec import Codec, compress
+from gridtone_engine.undertone.conditions import conditions
+from gridtone_engine.undertone.configs import Recipe
+from gridtone_engine.undertone.corpus import SAMPLE_RATE, Shards
+from gridtone_engine.undertone.data import AudioCrops, CodeCrops, encode_shards, sentence_vectors
+from gridtone_engine.undertone.generate import Sampling, sample_codes
+from gridtone_engine.undertone.losses import snr_db, spectral_loss, waveform_loss
+from gridtone_engine.undertone.prior import Prior, prior_loss
+from gridtone_engine.undertone.torch_model import TorchModel
+
+WARM_UP_STEPS = 200
+LATENTS_PER_CODE = 16
+"""Latents that k-means is given, for each vector of a codebook."""
+HELD_OUT_SECONDS = 5.12
+LOG_SECONDS = 20
+
+Report = Callable[[Progress], None]
+
+
+class Trainer(ABC):
+    """A model in training, its moving average, and where they are kept."""
+
+    part: str
+
+    def __init__(self, recipe: Recipe, folder: Path, model: nn.Module, steps: int, learning_rate: float, ema_decay: float) -> None:
+        torch.set_num_threads(recipe.threads)
+        torch.set_float32_matmul_precision("high")
+        self.recipe, self.folder, self.steps, self.learning_rate, self.ema_decay = recipe, folder, steps, learning_rate, ema_decay
+        self.device = torch.device(device_of(recipe))
+        self.model = model.to(self.device)
+        self.average = deepcopy(self.model).requires_grad_(False)
+        self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=learning_rate, betas=(0.9, 0.95), weight_decay=0.01)
+        self.generator = torch.Generator().manual_seed(recipe.seed)
+        self.step = 0
+        self._resume()
+
+    @abstractmethod
+    def learn(self) -> dict[str, float]:
+        """One step: gradients onto the parameters. Returns what to log."""
+
+    @abstractmethod
+    def examine(self) -> dict[str, float]:
+        """How good the average is on held-out music; writes samples to hear."""
+
+    def run(self, max_minutes: float = math.inf, report: Report = lambda _: None) -> bool:
+        """Train until all steps are done (True), or the time is up (False). Either way the last state is kept."""
+        begun = saved = logged = time.monotonic()
+        first = self.step
+        with Log(self.folder, self.part) as log:
+            while self.step < self.steps and time.monotonic() - begun < 60 * max_minutes:
+                scores = self._advance()
+                now = time.monotonic()
+                left = (now - begun) / (self.step - first) * (self.steps - self.step)
+                report(Progress(self.step / self.steps, f"{self.part}: step {self.step:,} of {self.steps:,}, loss {scores['loss']:.3f}, {duration(left)} left"))
+                if now - logged > LOG_SECONDS or self.step == self.steps:
+                    log.write(self.step, scores)
+                    logged = now
+                if now - saved > 60 * self.recipe.save_minutes:
+                    self.save()
+                    log.write(self.step, self.examine())
+                    saved = time.monotonic()
+            self.save()
+            if self.step > first:
+                log.write(self.step, self.examine())
+        return self.step >= self.steps
+
+    def _advance(self) -> dict[str, float]:
+        rate = self.learning_rate * min(1.0, (self.step + 1) / WARM_UP_STEPS) * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * self.step / self.steps)))
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.optimiser.zero_grad(set_to_none=True)
+        scores = self.learn()
+        if not math.isfinite(scores["loss"]):
+            raise EngineError(f"training the {self.part}: the loss is {scores['loss']} at step {self.step}; go on from {self._file} with a lower learning_rate")
+        gradient = nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimiser.step()
+        decay = min(self.ema_decay, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
+            for ours, theirs in zip(self.average.buffers(), self.model.buffers(), strict=True):
+                ours.copy_(theirs)
+        self.step += 1
+        return {**scores, "gradient": float(gradient), "learning_rate": rate}
+
+    @property
+    def _file(self) -> Path:
+        return self.folder / f"{self.part}.pt"
+
+    def save(self) -> None:
+        state = {
+            "shape": asdict(self.shape),
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "generator": self.generator.get_state(),
+        }
+        partial = self._file.with_suffix(".part")
+        torch.save(state, partial)
+        partial.replace(self._file)
+
+    def _resume(self) -> None:
+        if not self._file.exists():
+            return
+        state = load_checkpoint(self._file, asdict(self.shape), self.device)
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.generator.set_state(state["generator"].cpu())
+        self.step = state["step"]
+
+    @property
+    def shape(self) -> Any:
+        return getattr(self.recipe, self.part)
+
+    def _listen(self, name: str, samples: Tensor | np.ndarray[Any, Any]) -> None:
+        folder = self.folder / "samples"
+        folder.mkdir(exist_ok=True)
+        soundfile.write(folder / f"{self.part}_{self.step:06}_{name}.ogg", np.clip(np.asarray(samples).T, -1, 1), SAMPLE_RATE)
+
+
+class CodecTrainer(Trainer):
+    """First without a quantiser; then the codebooks start at the k-means centres of what the encoder has learned to say, and follow it."""
+
+    part = "codec"
+
+    def __init__(self, recipe: Recipe, folder: Path) -> None:
+        settings = recipe.train_codec
+        self.crops = AudioCrops(Shards(folder / "corpus"), recipe)
+        torch.manual_seed(recipe.seed)
+        super().__init__(recipe, folder, Codec(recipe.codec), settings.steps, settings.learning_rate, settings.ema_decay)
+
+    def learn(self) -> dict[str, float]:
+        settings, codec = self.recipe.train_codec, self.model
+        assert isinstance(codec, Codec)
+        quantise = self.step >= settings.warm_share * self.steps
+        if quantise and not codec.quantiser.ready:
+            codec.quantiser.initialise(self._many_latents(codec), self.generator)
+        audio = self.crops.batch(self.step).to(self.device)
+        latents = codec.encoder(compress(codec.spectra(audio)))
+        heard, commit, restarted = latents, latents.new_zeros(()), 0
+        if quantise:
+            restarted = codec.quantiser.update(latents.detach().flatten(0, 1), settings.codebook_decay, self.generator)
+            rounded = codec.quantiser.decode(codec.quantiser.encode(latents.detach()))
+            commit = F.mse_loss(latents, rounded)
+            heard = latents + (rounded - latents).detach()  # the gradient passes the rounding as if it were not there
+        decoded = codec.audio(codec.decoder(heard))
+        spectral, waveform = spectral_loss(decoded, audio), waveform_loss(decoded, audio)
+        loss = spectral + settings.waveform_weight * waveform + settings.commit_weight * commit
+        loss.backward()
+        return {"loss": loss.item(), "spectral": spectral.item(), "waveform": waveform.item(), "commit": commit.item(), "restarted": float(restarted)}
+
+    @torch.no_grad()
+    def _many_latents(self, codec: Codec) -> Tensor:
+        found: list[Tensor] = []
+        while sum(map(len, found)) < LATENTS_PER_CODE * self.recipe.codec.codes:
+            audio = self.crops.batch(self.steps + len(found)).to(self.device)
+            found.append(codec.encoder(compress(codec.spectra(audio))).flatten(0, 1))
+        return torch.cat(found)
+
+    @torch.inference_mode()
+    def examine(self) -> dict[str, float]:
+        """Signal to noise on held-out pieces, whole and at each with the quantiser left out, and the share of codes in use."""
+        codec = self.average
+        assert isinstance(codec, Codec)
+        shards = Shards(self.folder / "held_out")
+        hop = self.recipe.codec.hop
+        frames = round(min(HELD_OUT_SECONDS, shards.seconds) * SAMPLE_RATE) // hop * hop
+        plain, rounded, used = [], [], []
+        for number in range(len(shards)):
+            audio = torch.from_numpy(shards.samples(number, 0, frames))[None].to(self.device)
+            latents = codec.encoder(compress(codec.spectra(audio)))
+            plain.append(snr_db(codec.audio(codec.decoder(latents)), audio))
+            if codec.quantiser.ready:
+                codes = codec.quantiser.encode(latents)
+                decoded = codec.decode(codes)
+                rounded.append(snr_db(decoded, audio))
+                used.append(codes[0].cpu())
+                if number == 0:
+                    self._listen("held_out", torch.cat([audio[0], decoded[0]], dim=1).cpu())
+        scores = {"held_out_snr_db_unquantised": float(np.mean(plain))}
+        if rounded:
+            in_use = [len(book.unique()) / self.recipe.codec.codes for book in torch.cat(used, dim=1)]
+            scores |= {"held_out_snr_db": float(np.mean(rounded)), "held_out_codes_in_use": float(np.mean(in_use))}
+        return scores
+
+
+class PriorTrainer(Trainer):
+    """Learns the codes that the finished codec gives to the corpus, under the captions' attributes and vectors."""
+
+    part = "prior"
+
+    def __init__(self, recipe: Recipe, folder: Path, report: Report = lambda _: None) -> None:
+        settings = recipe.train_prior
+        self.codec = trained_codec(recipe, folder).to(device_of(recipe)).eval()
+        self.crops, self.held_out = (_code_crops(recipe, folder, name, self.codec, report) for name in ("corpus", "held_out"))
+        torch.manual_seed(recipe.seed)
+        super().__init__(recipe, folder, Prior(recipe.prior), settings.steps, settings.learning_rate, settings.ema_decay)
+
+    def learn(self) -> dict[str, float]:
+        loss = self._loss(self.model, self.crops, self.step)
+        loss.backward()
+        return {"loss": loss.item()}
+
+    def _loss(self, prior: nn.Module, crops: CodeCrops, step: int) -> Tensor:
+        assert isinstance(prior, Prior)
+        codes, asked = crops.batch(step)
+        told = [torch.from_numpy(part).to(self.device) for part in (asked.steps, asked.instruments, asked.sentence)]
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            return prior_loss(prior, codes.to(self.device), prior.condition(*told))
+
+    @torch.inference_mode()
+    def examine(self) -> dict[str, float]:
+        """Nats a code on held-out pieces; and two prompts to hear."""
+        prior = self.average
+        assert isinstance(prior, Prior)
+        losses = [self._loss(prior, self.held_out, batch).item() for batch in range(4)]
+        asked = [conditions(understand(Prompt(text)).attributes, encoder()([text])[0]) for text in self.recipe.sample_prompts]
+        model = TorchModel(self.codec, deepcopy(prior))
+        for number, audio in enumerate(model.decode(sample_codes(model, asked, range(len(asked)), 250, Sampling()))):
+            self._listen(f"prompt_{number}", audio)
+        return {"held_out_loss": float(np.mean(losses))}
+
+
+def _code_crops(recipe: Recipe, folder: Path, name: str, codec: Codec, report: Report) -> CodeCrops:
+    shards = Shards(folder / name)
+    file = folder / f"{name}_codes.npy"
+    for share in encode_shards(shards, codec, file):
+        report(Progress(share, f"encoding {name}"))
+    codes = np.load(file, mmap_mode="r")
+    if len(codes) != len(shards):
+        raise EngineError(f"{file} has the codes of {len(codes)} pieces, {folder / name} has {len(shards)}: remove the file to encode them anew")
+    return CodeCrops(shards, codes, sentence_vectors(shards, folder / f"{name}_sentences.npy"), recipe)
+
+
+class Log:
+    """Scores as JSON lines, and for tensorboard where it is installed."""
+
+    def __init__(self, folder: Path, part: str) -> None:
+        self._lines = (folder / f"{part}.jsonl").open("a", encoding="utf-8")
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            self._board = None
+        else:
+            self._board = SummaryWriter(str(folder / "tensorboard" / part))  # type: ignore[no-untyped-call]
+
+    def write(self, step: int, scores: dict[str, float]) -> None:
+        self._lines.write(json.dumps({"step": step, **{name: round(score, 6) for name, score in scores.items()}}) + "\n")
+        self._lines.flush()
+        if self._board:
+            for name, score in scores.items():
+                self._board.add_scalar(name, score, step)  # type: ignore[no-untyped-call]
+
+    def __enter__(self) -> "Log":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lines.close()
+        if self._board:
+            self._board.close()  # type: ignore[no-untyped-call]
+
+
+def device_of(recipe: Recipe) -> str:
+    return recipe.device or ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def load_checkpoint(path: Path, shape: dict[str, Any], device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Raises EngineError if the checkpoint is of another shape, or there is none."""
+    if not path.exists():
+        raise EngineError(f"there is no {path}: train it first, gridtone train {path.stem}")
+    state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    if state["shape"] != shape:
+        raise EngineError(f"{path} holds a model of another shape ({state['shape']}); train in another folder, or remove it")
+    return state
+
+
+def trained_codec(recipe: Recipe, folder: Path) -> Codec:
+    """The codec's moving average. Raises EngineError as long as its quantiser was not trained."""
+    codec = Codec(recipe.codec)
+    codec.load_state_dict(load_checkpoint(folder / "codec.pt", asdict(recipe.codec))["average"])
+    if not codec.quantiser.ready:
+        raise EngineError(f"the codec in {folder} has no quantiser yet: train it further, gridtone train codec")
+    return codec
+
+
+def trained_prior(recipe: Recipe, folder: Path) -> Prior:
+    prior = Prior(recipe.prior)
+    prior.load_state_dict(load_checkpoint(folder / "prior.pt", asdict(recipe.prior))["average"])
+    return prior
+
+
+def render_corpus(recipe: Recipe, folder: Path, max_minutes: float = math.inf, report: Report = lambda _: None) -> bool:
+    """Render the training and the held-out music. False if the time was up first; what is there stays."""
+    from gridtone_engine.undertone.corpus import write_shards
+
+    begun, settings = time.monotonic(), recipe.corpus
+    sets: list[tuple[str, int, Iterator[int]]] = [
+        ("held_out", settings.held_out_pieces, write_shards(folder / "held_out", settings.held_out_pieces, settings.seconds, "held_out")),
+        ("corpus", settings.pieces, write_shards(folder / "corpus", settings.pieces, settings.seconds, processes=settings.processes)),
+    ]
+    for name, wanted, written in sets:
+        for done in written:
+            report(Progress(min(1.0, done / wanted), f"rendering {name}: {done} of {wanted} pieces"))
+            if time.monotonic() - begun > 60 * max_minutes and done < wanted:
+                return False
+    return True
+
+
+def duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

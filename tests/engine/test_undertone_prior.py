@@ -1,0 +1,141 @@
+"""The prior and sampling from it, of toy size."""
+
+import numpy as np
+import pytest
+import torch
+
+from gridtone_engine.prompt import Attributes
+from gridtone_engine.undertone.codec import Codec
+from gridtone_engine.undertone.conditions import SIZES, conditions, stack
+from gridtone_engine.undertone.configs import RECIPES
+from gridtone_engine.undertone.generate import Sampling, Stage, choose, decode_stretch, sample_codes
+from gridtone_engine.undertone.prior import Prior, delay, prior_loss
+from gridtone_engine.undertone.torch_model import TorchModel
+
+TINY = RECIPES["tiny"]
+CALM, DRIVEN = conditions(Attributes(energy=0.1, key="D minor")), conditions(Attributes(tempo_bpm=140, instruments=("piano",)))
+
+
+@pytest.fixture(scope="module")
+def model() -> TorchModel:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    codec, prior = Codec(TINY.codec), Prior(TINY.prior)
+    codec.quantiser.vectors.normal_()
+    for parameter in prior.parameters():
+        parameter.data.mul_(3)  # sharp enough that what a step sees matters
+    return TorchModel(codec, prior)
+
+
+def test_what_is_asked_becomes_steps():
+    asked = stack(
+        [conditions(Attributes()), conditions(Attributes(30, "C major", 0, 0, 0)), conditions(Attributes(200, "B locrian", 1, 1, 1, ("piano",), ("bass",)))]
+    )
+    assert not asked.steps[0].any() and not asked.instruments[0].any()
+    assert (asked.steps[1] == 1).all()
+    assert tuple(asked.steps[2] + 1) == SIZES
+    assert asked.instruments[2].sum() == 2
+    with pytest.raises(ValueError, match="theremin"):
+        conditions(Attributes(instruments=("theremin",)))
+    with pytest.raises(ValueError, match="not a key"):
+        conditions(Attributes(key="H mol"))
+
+
+def test_the_delay_pattern():
+    codes = torch.arange(6).view(1, 2, 3)
+    assert delay(codes, 9).tolist() == [[[0, 1, 2, 9], [9, 3, 4, 5]]]
+
+
+def test_stepping_gives_what_the_whole_sequence_gives_also_past_the_window(model):
+    prior = model.prior
+    steps = 3 * prior.config.window
+    codes = torch.randint(prior.config.codes, (2, prior.config.codebooks, steps))
+    condition = torch.randn(2, prior.config.width)
+    with torch.inference_mode():
+        whole = prior(codes, condition)
+    memory = model.steps(2)
+    before = np.full((2, prior.config.codebooks), prior.nothing)
+    for step in range(steps):
+        logits = memory.step(before, condition.numpy(), np.array([step, step]))
+        assert np.abs(logits - whole[:, :, step].numpy()).max() < 1e-3, step
+        before = codes[:, :, step].numpy()
+
+
+def test_a_seed_gives_the_same_track_alone_and_in_company(model):
+    sampling = Sampling()
+    [alone] = sample_codes(model, [CALM], [7], 12, sampling)
+    company = sample_codes(model, [DRIVEN, CALM, CALM], [7, 7, 8], 12, sampling)
+    assert np.array_equal(alone, company[1])
+    assert not np.array_equal(company[1], company[2]) and not np.array_equal(company[0], company[1])
+    assert alone.shape == (TINY.prior.codebooks, 12) and alone.max() < TINY.prior.codes
+
+
+def test_tracks_come_and_go_while_others_play_on(model):
+    [expected] = sample_codes(model, [CALM], [5], 20, Sampling())
+    stage = Stage(model, 2, Sampling())
+    stage.seat(0, DRIVEN, 1)
+    for _ in range(9):
+        stage.advance()
+    stage.seat(1, CALM, 5)
+    found = []
+    for step in range(40):
+        if step == 6:
+            stage.seat(0, DRIVEN, 2)
+        frame = stage.advance()[1]
+        found += [] if frame is None else [frame]
+    assert np.array_equal(np.stack(found[:20], axis=-1), expected)
+
+
+def test_what_is_given_is_continued(model):
+    prime = np.random.default_rng(0).integers(TINY.prior.codes, size=(TINY.prior.codebooks, 6))
+    stage = Stage(model, 1, Sampling())
+    stage.seat(0, CALM, 5, prime)
+    frames = [frame for frame in (stage.advance()[0] for _ in range(16)) if frame is not None]
+    assert np.array_equal(np.stack(frames[:6], axis=-1), prime)
+    assert len(frames) == 16 - (TINY.prior.codebooks - 1)
+
+
+def test_a_prompt_that_changes_bends_the_music_from_then_on(model):
+    [plain] = sample_codes(model, [CALM], [5], 30, Sampling(guidance=4))
+    stage = Stage(model, 1, Sampling(guidance=4))
+    stage.seat(0, CALM, 5)
+    found = []
+    while len(found) < 30:
+        if len(found) == 10:
+            stage.ask(0, DRIVEN)
+        frame = stage.advance()[0]
+        found += [] if frame is None else [frame]
+    bent = np.stack(found, axis=-1)
+    assert np.array_equal(bent[:, :10], plain[:, :10]) and not np.array_equal(bent, plain)
+
+
+def test_choice_follows_chances_and_leaves_out_the_unlikely():
+    logits = np.log(np.array([0.5, 0.3, 0.15, 0.05], np.float32))
+    draws = (np.arange(1000) + 0.5) / 1000
+    found = choose(np.tile(logits, (1000, 1)), draws, Sampling(top_p=0.9))
+    assert np.allclose(np.bincount(found, minlength=4) / 1000, np.array([0.5, 0.3, 0.15, 0]) / 0.95, atol=0.002)
+    cold = choose(np.tile(logits, (1000, 1)), draws, Sampling(temperature=0.01))
+    assert (cold == 0).all()
+
+
+def test_a_stretch_decoded_alone_is_the_stretch_of_the_whole(model):
+    codes = np.random.default_rng(0).integers(TINY.codec.codes, size=(TINY.codec.codebooks, 60))
+    whole = model.decode(codes[None])[0]
+    pieces = [decode_stretch(model, codes, start, start + 20) for start in (0, 20, 40)]
+    assert np.abs(np.concatenate(pieces, axis=1) - whole).max() < 1e-4
+
+
+def test_the_prior_learns(model):
+    torch.manual_seed(0)
+    prior = Prior(TINY.prior)
+    optimiser = torch.optim.AdamW(prior.parameters(), lr=3e-3)
+    codes = torch.randint(8, (4, TINY.prior.codebooks, 12))
+    condition = torch.zeros(4, TINY.prior.width)
+    first = prior_loss(prior, codes, condition).item()
+    assert abs(first - np.log(TINY.prior.codes)) < 0.5, "before training every code is as likely as any"
+    for _ in range(60):
+        optimiser.zero_grad()
+        loss = prior_loss(prior, codes, condition)
+        loss.backward()
+        optimiser.step()
+    assert loss.item() < 0.3 * first
