@@ -4,6 +4,9 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
+LONGEST_WAVE = 10_000.0
+"""Of the prior's rotary positions, in steps of one radian."""
+
 
 @dataclass(frozen=True, slots=True)
 class CodecConfig:
@@ -128,8 +131,8 @@ RECIPES: dict[str, Recipe] = {
         CodecConfig(width=256),
         PriorConfig(width=256, depth=8, heads=4, window=256),
         CorpusRecipe(pieces=640, seconds=20.0),
-        CodecRecipe(steps=12_000),
-        PriorRecipe(steps=12_000, crop_frames=480),
+        CodecRecipe(steps=5_000),
+        PriorRecipe(steps=3_000, batch=4, crop_frames=480),
     ),
     "base": Recipe(
         "base",

@@ -8,8 +8,8 @@ SPECTRA = (128, 256, 512, 1024, 2048)
 
 
 def spectral_loss(decoded: Tensor, audio: Tensor) -> Tensor:
-    """Mean over the sizes of two distances, of magnitudes relative to the audio's own and of their logarithms. Audio (batch, 2, samples), compared as middle and
-    side."""
+    """Mean over the sizes of two distances: of magnitudes, relative to the audio's own, and of their logarithms. Audio (batch, 2, samples), compared as middle
+    and side."""
     losses = []
     for size in SPECTRA:
         window = torch.hann_window(size, device=audio.device)

@@ -11,9 +11,7 @@ from torch.nn import functional as F
 
 from gridtone_engine.prompt import INSTRUMENTS
 from gridtone_engine.undertone.conditions import SENTENCE_WIDTH, SIZES
-from gridtone_engine.undertone.configs import PriorConfig
-
-LONGEST_WAVE = 10_000.0
+from gridtone_engine.undertone.configs import LONGEST_WAVE, PriorConfig
 
 
 class Condition(nn.Module):
@@ -88,8 +86,8 @@ class Prior(nn.Module):
         return self.config.codes
 
     def forward(self, codes: Tensor, condition: Tensor) -> Tensor:
-        """Delayed codes (batch, codebooks, steps), each step's own included, and `condition(...)`: logits (batch, codebooks, steps, codes) of every step from those
-        before it."""
+        """Delayed codes (batch, codebooks, steps), each step's own included, and `condition(...)`: logits (batch, codebooks, steps, codes) of every step from
+        those before it."""
         before = F.pad(codes, (1, -1), value=self.nothing)
         steps = torch.arange(codes.shape[2], device=codes.device)
         back = steps[:, None] - steps
@@ -101,9 +99,9 @@ class Prior(nn.Module):
         return self.heads(self.norm(x)).unflatten(2, (self.config.codebooks, -1)).transpose(1, 2)
 
     def step(self, codes: Tensor, condition: Tensor, cos: Tensor, sin: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The codes of the step before, (batch, codebooks), to logits (batch, codebooks, codes), over keys and values (layers, batch, heads, window, head width).
+        """The codes of the step before, (batch, codebooks), to logits (batch, codebooks, codes).
 
-        Also returns the keys and values to keep, (layers, batch, heads, head width).
+        Over keys and values (layers, batch, heads, window, head width); also returns those to keep, (layers, batch, heads, head width).
         """
         x = self._embed(codes[:, :, None]) + condition[:, None]
         kept_keys, kept_values = [], []

@@ -1,0 +1,125 @@
+"""The weights that ship: safetensors for torch, and int8 networks for onnxruntime made from the same definition and checked against it."""
+
+import json
+import warnings
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from gridtone_engine.engine import EngineError
+from gridtone_engine.prompt import INSTRUMENTS, Attributes
+from gridtone_engine.undertone.codec import Codec, compress
+from gridtone_engine.undertone.conditions import SENTENCE_WIDTH, SIZES, conditions
+from gridtone_engine.undertone.configs import Recipe
+from gridtone_engine.undertone.generate import Model
+from gridtone_engine.undertone.onnx_model import OnnxModel
+from gridtone_engine.undertone.prior import Prior
+from gridtone_engine.undertone.torch_model import TorchModel
+from gridtone_engine.undertone.train import trained_codec, trained_prior
+
+OPSET = 17
+LARGEST_DIFFERENCE = 0.1
+"""Between the chances of a code by torch and by int8 (total variation, mean over steps): more is an error."""
+
+
+class _Encode(nn.Module):
+    def __init__(self, codec: Codec) -> None:
+        super().__init__()
+        self.codec = codec
+
+    def forward(self, spectra: Tensor) -> Tensor:
+        return self.codec.quantiser.encode(self.codec.encoder(compress(spectra)))
+
+
+class _Decode(nn.Module):
+    def __init__(self, codec: Codec) -> None:
+        super().__init__()
+        self.codec = codec
+
+    def forward(self, codes: Tensor) -> Tensor:
+        return self.codec.decoder(self.codec.quantiser.decode(codes))
+
+
+class _Step(nn.Module):
+    def __init__(self, prior: Prior) -> None:
+        super().__init__()
+        self.prior = prior
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return self.prior.step(*inputs)
+
+
+def export(recipe: Recipe, run: Path, output: Path) -> Iterator[str]:
+    """Write the trained weights of a run's folder. Yields what was done, for a person. Raises EngineError if int8 strays too far from torch."""
+    yield from export_model(trained_codec(recipe, run), trained_prior(recipe, run), recipe.name, output)
+
+
+def export_model(codec: Codec, prior: Prior, name: str, output: Path) -> Iterator[str]:
+    output.mkdir(parents=True, exist_ok=True)
+    reference = TorchModel(codec, prior)
+    save_file(codec.state_dict(), output / "codec.safetensors")
+    save_file(prior.state_dict(), output / "prior.safetensors")
+    described = {"model": f"undertone {name}", "licence": "Apache-2.0", "codec": asdict(codec.config), "prior": asdict(prior.config)}
+    (output / "undertone.json").write_text(json.dumps(described, indent=2), encoding="utf-8")
+    write_networks(codec, prior, output, int8=True)
+    for path in sorted(output.iterdir()):
+        yield f"{path.name:22} {path.stat().st_size / 1e6:6.1f} MB"
+    difference = compare(reference, OnnxModel(output))
+    yield f"int8 against torch: the chances of a code differ by {difference:.3f}"
+    if difference > LARGEST_DIFFERENCE:
+        raise EngineError(f"int8 strays from torch by {difference:.3f}, more than {LARGEST_DIFFERENCE}: these weights cannot be shipped in 8 bits")
+
+
+def write_networks(codec: Codec, prior: Prior, output: Path, *, int8: bool) -> None:
+    """condition, step, encode, decode as ONNX files."""
+    config, head_width = prior.config, prior.config.width // prior.config.heads
+    memory = torch.zeros(config.depth, 2, config.heads, config.window, head_width)
+    turn = torch.zeros(2, 1, 1, head_width // 2)
+    step = (torch.zeros(2, config.codebooks, dtype=torch.int64), torch.zeros(2, config.width), turn, turn, memory, memory, torch.zeros(2, config.window))
+    asked = (torch.zeros(2, len(SIZES), dtype=torch.int64), torch.zeros(2, 2 * len(INSTRUMENTS)), torch.zeros(2, SENTENCE_WIDTH))
+    frames = 4
+    spectra, codes = torch.randn(2, frames * codec.config.frame_hops, codec.config.bins), torch.zeros(2, config.codebooks, frames, dtype=torch.int64)
+    first = {0: "rows"}
+    step_axes = {"codes": first, "told": first, "cos": first, "sin": first, "keys": {1: "rows"}, "values": {1: "rows"}, "mask": first}
+    asked_axes = {"steps": first, "instruments": first, "sentence": first}
+    _write(prior.condition, asked, asked_axes, output / "condition.onnx", int8=False)
+    _write(_Step(prior), step, step_axes, output / "step.onnx", int8=int8)
+    _write(_Encode(codec), (spectra,), {"spectra": {0: "rows", 1: "time"}}, output / "encode.onnx", int8=int8)
+    _write(_Decode(codec), (codes,), {"codes": {0: "rows", 2: "time"}}, output / "decode.onnx", int8=int8)
+
+
+def _write(network: nn.Module, inputs: tuple[Tensor, ...], axes: dict[str, dict[int, str]], path: Path, *, int8: bool) -> None:
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    with TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter speaks of its own successor
+        plain = Path(folder) / path.name if int8 else path
+        options: dict[str, Any] = {"input_names": list(axes), "dynamic_axes": axes, "opset_version": OPSET, "dynamo": False}
+        torch.onnx.export(network.eval(), inputs, str(plain), **options)
+        if int8:
+            quantize_dynamic(plain, path, op_types_to_quantize=["MatMul", "Gemm", "Gather"], per_channel=True, weight_type=QuantType.QInt8)
+
+
+def compare(ours: Model, theirs: Model, steps: int = 64) -> float:
+    """Mean total variation between two models' chances of the next codes, along the same random codes; 0 is equal, 1 has nothing in common."""
+    rng, books = np.random.default_rng(0), ours.prior_config.codebooks
+    asked = conditions(Attributes(tempo_bpm=80, key="D minor", energy=0.4))
+    memories = [(model.steps(1), model.condition(asked)) for model in (ours, theirs)]
+    codes, differences = np.full((1, books), ours.prior_config.codes), []
+    for position in range(steps):
+        chances = [_softmax(memory.step(codes, told, np.array([position]))) for memory, told in memories]
+        differences.append(0.5 * np.abs(chances[0] - chances[1]).sum(axis=-1).mean())
+        codes = rng.integers(ours.prior_config.codes, size=(1, books))
+    return float(np.mean(differences))
+
+
+def _softmax(logits: Any) -> Any:
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return shifted / shifted.sum(axis=-1, keepdims=True)

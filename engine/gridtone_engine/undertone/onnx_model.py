@@ -1,0 +1,106 @@
+"""Codec and prior run by onnxruntime: 20 MB instead of torch, and as fast on a CPU. The spectra are numpy's."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from gridtone_engine.engine import EngineError
+from gridtone_engine.undertone.conditions import Conditions
+from gridtone_engine.undertone.configs import LONGEST_WAVE, CodecConfig, PriorConfig
+from gridtone_engine.undertone.generate import Codes, Floats
+
+FILES = ("condition.onnx", "step.onnx", "encode.onnx", "decode.onnx")
+Network = Callable[..., list[NDArray[Any]]]
+
+
+class OnnxSteps:
+    """The last `window` keys and values of every row, in a ring that is made once."""
+
+    def __init__(self, step: Network, config: PriorConfig, rows: int) -> None:
+        self._step, self._head_width = step, config.width // config.heads
+        self._keys = np.zeros((config.depth, rows, config.heads, config.window, self._head_width), np.float32)
+        self._values = np.zeros_like(self._keys)
+        self._rows, self._places = np.arange(rows), np.arange(config.window)
+        self._rates = LONGEST_WAVE ** (-np.arange(0, self._head_width, 2) / self._head_width)
+
+    def step(self, codes: Codes, condition: Floats, positions: Codes) -> Floats:
+        angles = positions[:, None, None, None] * self._rates
+        mask = np.where(self._places < positions[:, None], 0, -np.inf).astype(np.float32)
+        told = (codes, condition, np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32))
+        logits, keys, values = self._step(*told, self._keys, self._values, mask)
+        place = positions % self._keys.shape[3]
+        self._keys[:, self._rows, :, place] = keys.swapaxes(0, 1)
+        self._values[:, self._rows, :, place] = values.swapaxes(0, 1)
+        return np.asarray(logits, np.float32)
+
+
+class OnnxModel:
+    def __init__(self, folder: Path, threads: int = 1) -> None:
+        """Raises EngineError if a file is missing or cannot be read."""
+        self.codec_config, self.prior_config = read_shapes(folder)
+        self._condition, self._step, self._encode, self._decode = (open_network(folder / name, threads) for name in FILES)
+        size = self.codec_config.spectrum_size
+        self._window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)).astype(np.float32)
+
+    def encode(self, audio: Floats) -> Codes:
+        config = self.codec_config
+        size, hop = config.spectrum_size, config.spectrum_hop
+        samples = audio.shape[-1] // config.hop * config.hop
+        if samples == 0:
+            raise ValueError(f"{audio.shape[-1]} samples are less than one frame of codes, {config.hop} samples")
+        left, right = audio[:, 0, :samples], audio[:, 1, :samples]
+        edge = (size - hop) // 2
+        both = np.pad(np.stack([left + right, left - right], axis=1) / 2, ((0, 0), (0, 0), (edge, size - hop - edge)))
+        pieces = np.lib.stride_tricks.sliding_window_view(both, size, axis=-1)[:, :, ::hop] * self._window
+        spectrum = np.fft.rfft(pieces, norm="ortho")
+        parts = np.concatenate([spectrum.real, spectrum.imag], axis=1).transpose(0, 2, 1, 3)
+        [codes] = self._encode(parts.reshape(*parts.shape[:2], -1).astype(np.float32))
+        return np.asarray(codes, np.int64)
+
+    def decode(self, codes: Codes) -> Floats:
+        config = self.codec_config
+        size, hop = config.spectrum_size, config.spectrum_hop
+        [spectra] = self._decode(np.ascontiguousarray(codes))
+        batch, count = spectra.shape[:2]
+        parts = spectra.reshape(batch, count, 4, -1)
+        pieces = np.fft.irfft(parts[:, :, :2] + 1j * parts[:, :, 2:], size, norm="ortho").astype(np.float32) * self._window
+        both, weight = np.zeros((batch, 2, (count - 1) * hop + size), np.float32), np.zeros((count - 1) * hop + size, np.float32)
+        for number in range(count):
+            both[..., number * hop : number * hop + size] += pieces[:, number]
+            weight[number * hop : number * hop + size] += self._window**2
+        edge = (size - hop) // 2
+        middle, side = (both / np.maximum(weight, 1e-3))[..., edge : edge + count * hop].swapaxes(0, 1)
+        return np.stack([middle + side, middle - side], axis=1)
+
+    def condition(self, asked: Conditions) -> Floats:
+        [told] = self._condition(asked.steps, asked.instruments, asked.sentence)
+        return np.asarray(told, np.float32)
+
+    def steps(self, rows: int) -> OnnxSteps:
+        return OnnxSteps(self._step, self.prior_config, rows)
+
+
+def open_network(path: Path, threads: int) -> Network:
+    """A network as a function of its inputs, in order."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime has no base class of its own for what goes wrong with a file
+        raise EngineError(f"undertone: {path} cannot be opened: {error}") from error
+    names = [entry.name for entry in session.get_inputs()]
+    return lambda *inputs: session.run(None, dict(zip(names, inputs, strict=True)))
+
+
+def read_shapes(folder: Path) -> tuple[CodecConfig, PriorConfig]:
+    """Raises EngineError if the folder holds no weights of undertone."""
+    try:
+        described = json.loads((folder / "undertone.json").read_text("utf-8"))
+        return CodecConfig(**described["codec"]), PriorConfig(**described["prior"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EngineError(f"{folder} holds no weights of undertone ({error}); make them: gridtone train export") from error
