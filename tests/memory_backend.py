@@ -18,6 +18,7 @@ from gridtone.cue import Cue
 from gridtone.events import EventLog
 from gridtone.library.listening import Feedback, Play
 from gridtone.library.track import Track
+from gridtone.rules.explanation import Explanation, StateReasons
 from gridtone.rules.standing import Comparison, SignalView, Standing
 from gridtone.server import ServerSettings, create_app, serve
 from gridtone.server.backend import Codec, SamplerView, StateSpan, StateView
@@ -118,6 +119,13 @@ class MemoryBackend:
 
     def standing(self) -> Standing:
         return self._standing
+
+    def explain(self) -> Explanation:
+        title, standing = TITLES[self._standing.state][1], self._standing
+        state = StateReasons(
+            standing.state, title, standing.severity, 70, "active", standing.rule, standing.clears, True, standing.comparisons, 10.0, 60.0, None
+        )
+        return Explanation(time.time(), standing, (state,), standing.signals)
 
     def cue(self) -> Cue:
         return self._cue

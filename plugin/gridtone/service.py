@@ -22,6 +22,7 @@ from gridtone.library.library import Library
 from gridtone.library.listening import Feedback, Play
 from gridtone.library.track import Track
 from gridtone.rules import NO_DATA, Evaluator, Rules, Standing, load_rules
+from gridtone.rules.explanation import Explanation, explain
 from gridtone.rules.model import title_of
 from gridtone.rules.source import Pack
 from gridtone.server import create_app, serve
@@ -113,6 +114,10 @@ class Service:
     def standing(self) -> Standing:
         with self._lock:
             return self._evaluator.standing(time.time())
+
+    def explain(self) -> Explanation:
+        with self._lock:
+            return explain(self._evaluator, time.time())
 
     def cue(self) -> Cue:
         return self._conductor.cue

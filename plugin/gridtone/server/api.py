@@ -11,6 +11,7 @@ from werkzeug.wsgi import wrap_file
 
 from gridtone.cue import Cue
 from gridtone.library.track import Track
+from gridtone.rules.explanation import Explanation
 from gridtone.rules.standing import Standing
 from gridtone.server.access import COOKIE, Access
 from gridtone.server.answers import Adapters, ApiError, Feedbacks, History, Plays, Readiness, Signals, States, Tracks, answer
@@ -44,6 +45,11 @@ def create_api(backend: Backend, access: Access, streams: Streams) -> Blueprint:
     @describe("The grid's state and why it is in it, with the ages of its signals as of now.", answers=Standing)
     def state() -> Response:
         return answer(backend.standing())
+
+    @route("/api/v1/explain")
+    @describe("Every state of the rules with what speaks for it and against it, and every signal, as of now.", answers=Explanation)
+    def explain() -> Response:
+        return answer(backend.explain())
 
     @route("/api/v1/cue")
     @describe("What every listener does now.", answers=Cue)
