@@ -115,7 +115,7 @@ class InfluxAdapter:
         self.name = config.name
         self._config = config
         self._intake = Intake(config.name, config.queue_limit)
-        self._windows = [_Window(query, config) for query in config.queries]
+        self._windows = [Window(query, config) for query in config.queries]
         self._connected = False
         self._problem = f"not connected to {config.url} yet"
         self._thread = threading.Thread(target=self._run, name=f"influxdb {config.name}", daemon=True)
@@ -137,7 +137,7 @@ class InfluxAdapter:
         pause = config.poll_seconds
         while not self._intake.closed.is_set():
             try:
-                language = language or _language(config)
+                language = language or open_language(config)
                 for window in self._windows:
                     self._poll(language, window)
             except Exception as error:
@@ -155,7 +155,7 @@ class InfluxAdapter:
                 pause = config.poll_seconds
             self._intake.closed.wait(pause if self._connected else pause * random.uniform(0.75, 1.25))  # noqa: S311 - not a secret
 
-    def _poll(self, language: Language, window: "_Window") -> None:
+    def _poll(self, language: Language, window: "Window") -> None:
         """Read what is new, page by page. Raises what `Language.rows` raises; what was read until then is not read again."""
         polled_ns = time.time_ns()
         start_ns = window.begin(polled_ns)
@@ -177,7 +177,7 @@ class InfluxAdapter:
         self._problem = problem
 
 
-class _Window:
+class Window:
     """What has been read of one query, and so what to read next."""
 
     def __init__(self, query: InfluxQuery, config: InfluxConfig) -> None:
@@ -204,8 +204,12 @@ class _Window:
             self._held_until = self._held_until or time.monotonic() + self._late_ns / NS
             if time.monotonic() > self._held_until:
                 self._held_from_ns = self._held_until = None
-        self._seen = {seen for seen in self._seen if seen[0] >= self._start_ns}
+        self.forget(self._start_ns)
         return self._start_ns
+
+    def forget(self, before_ns: int) -> None:
+        """What is older will not be read again."""
+        self._seen = {seen for seen in self._seen if seen[0] >= before_ns}
 
     def hold(self) -> None:
         """The database is away: whoever writes to it will catch up later, so keep reading from here for a while."""
@@ -244,7 +248,7 @@ class _Window:
         )
 
 
-def _language(config: InfluxConfig) -> Language:
+def open_language(config: InfluxConfig) -> Language:
     """Raises SetupError when a TLS file is missing or wrong."""
     context = (config.tls or Tls()).context() if config.url.startswith("https") else None
     url = config.url.rstrip("/")

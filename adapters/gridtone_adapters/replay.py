@@ -109,7 +109,7 @@ class ReplayAdapter:
         began, first = time.time(), None
         batch: list[Reading] = []
         batch_due = began
-        for reading in self._readings():
+        for reading in self.recorded():
             if first is None:
                 first = reading.time
             due = began + (reading.time - first) / speed if speed else began
@@ -124,7 +124,8 @@ class ReplayAdapter:
         if batch and not self._intake.closed.wait(max(0.0, batch_due - time.time())):
             yield batch
 
-    def _readings(self) -> Iterator[Reading]:
+    def recorded(self) -> Iterator[Reading]:
+        """The readings as they were recorded, one pass; what is refused is counted. Raises OSError, EOFError, zlib.error or SetupError."""
         now = time.time()
         for record in _records(self._config.file):
             try:

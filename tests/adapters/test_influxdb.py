@@ -251,7 +251,7 @@ def escaped(text, characters=", ="):
 @given(name, name, name, name)
 def test_no_name_escapes_its_quotes(influx, database, measurement, field, tag, value):
     """Two points whose names differ only in what a broken quote would confuse: exactly the one that was asked for comes back."""
-    from gridtone_adapters.influxdb import _language
+    from gridtone_adapters.influxdb import open_language
 
     names = (measurement, field, tag, value)
     assume(
@@ -265,7 +265,7 @@ def test_no_name_escapes_its_quotes(influx, database, measurement, field, tag, v
         reject()
     query = {"measurement": measurement, "fields": [field], "point": "p", "where": {tag: value}}
     settings_ = config(influx, database, queries=[query])
-    rows = _language(settings_).rows(settings_.queries[0].selection(), when, when + 1, 10)
+    rows = open_language(settings_).rows(settings_.queries[0].selection(), when, when + 1, 10)
     assert [row.fields for row in rows] == [[1]]
 
 

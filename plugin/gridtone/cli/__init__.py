@@ -5,6 +5,7 @@ import sys
 import click
 
 from gridtone.cli.common import console
+from gridtone.cli.history import explain, replay
 from gridtone.cli.rules import check, test
 from gridtone.cli.site import demo, doctor, serve
 from gridtone.cli.tracks import generate
@@ -41,5 +42,5 @@ def main() -> None:
     """Plays the state of a power grid: telemetry in, music out."""
 
 
-for command in (generate, serve, demo, doctor, check, test):
+for command in (generate, serve, demo, doctor, check, test, explain, replay):
     main.add_command(command)

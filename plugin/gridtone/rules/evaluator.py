@@ -19,7 +19,7 @@ from gridtone.rules.model import Rules, State
 from gridtone.rules.points import Patterns
 from gridtone.rules.standing import NO_DATA, NO_STATE, Standing
 from gridtone.rules.views import describe
-from gridtone_adapters import Quality, Reading
+from gridtone_adapters import Quality
 
 BAD, GOOD = int(Quality.BAD), int(Quality.GOOD)
 MAX_POINTS = 2_000_000
@@ -86,8 +86,8 @@ class Evaluator:
         self._install({})
         self._settle(now)
 
-    def ingest(self, readings: Iterable[Reading], now: float) -> Standing | None:
-        """Take readings that arrive together. Return the new Standing if the active state changed."""
+    def ingest(self, readings: Iterable[tuple[str, float, float, str, Quality]], now: float) -> Standing | None:
+        """Take `Reading`s, or tuples like them, that arrive together. Return the new Standing if the active state changed."""
         now = self.now = max(now, self.now)
         horizon = now + AHEAD_SECONDS
         points, counters = self.points, self.counters

@@ -1,0 +1,95 @@
+"""An explanation, a replay and a difference of rules, told in a terminal."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import islice
+
+from gridtone.proving.timeline import Difference, StateFigures, Timeline, changes_an_hour
+from gridtone.proving.trial import in_words
+from gridtone.rules.explanation import Explanation, StateReasons
+from gridtone.rules.standing import Comparison, SignalView
+
+VERDICTS = {"active": "ACTIVE", "true": "true, lost by priority", "waiting": "true, `for` runs", "unknown": "unknown: data are missing", "false": "false"}
+DIFFERENCES_SHOWN = 20
+
+
+def explained(explanation: Explanation) -> Iterator[str]:
+    """Which state, why, what else was true, what is about to be, and every signal."""
+    standing, now = explanation.standing, explanation.time
+    signals = {signal.name: signal for signal in explanation.signals}
+    yield f"{standing.state} ({standing.severity}) since {clock(standing.since)}, for {in_words(round(now - standing.since))}: {standing.reason['en']}"
+    if standing.holds_until is not None and standing.holds_until > now:
+        yield f"its `hold` keeps it for {in_words(round(standing.holds_until - now, 1))} more"
+    yield from (f"`{other.state}` will be true in {in_words(round(other.enters_at - now, 1))} if nothing changes" for other in standing.pending)
+    yield ""
+    for state in explanation.states:
+        yield from _state(state, signals, now)
+    yield ""
+    yield "signals"
+    for signal in explanation.signals:
+        age = "no reading yet" if signal.age_seconds is None else f"{in_words(round(signal.age_seconds, 1))} old"
+        where = f" at {signal.point}" if signal.point else ""
+        yield f"  {signal.name}: {_amount(signal)}, {age}{', UNKNOWN: stale or missing' if signal.stale else ''}{where}"
+
+
+def _state(state: StateReasons, signals: dict[str, SignalView], now: float) -> Iterator[str]:
+    verdict = VERDICTS[state.verdict]
+    if state.verdict == "waiting" and state.enters_at is not None:
+        verdict += f" for {in_words(round(max(0.0, state.enters_at - now), 1))} more"
+    yield f"{state.priority:>5} {state.state}: {verdict}"
+    if not state.when:
+        yield "        the fallback, while no other state is true"
+        return
+    yield f"        when  {state.when}"
+    if state.clear:
+        yield f"        clear {state.clear}{' (must be true before it ends)' if state.entered else ''}"
+    for comparison in state.comparisons:
+        yield f"          {_compared(comparison, signals[comparison.signal])}"
+
+
+def _compared(comparison: Comparison, signal: SignalView) -> str:
+    unit = f" {signal.unit}" if signal.unit else ""
+    text = f"{comparison.signal} {comparison.operator} {comparison.limit:g}{unit}"
+    if comparison.margin is None:
+        return f"?  {text}: unknown"
+    return f"{'+' if comparison.true else '-'}  {text}: {_amount(signal)}, margin {comparison.margin:.4g}{unit}{', decides' if comparison.decides else ''}"
+
+
+def _amount(signal: SignalView) -> str:
+    return "no value" if signal.value is None else f"{signal.value:.6g}{f' {signal.unit}' if signal.unit else ''}"
+
+
+def replayed(name: str, timeline: Timeline, found: Sequence[StateFigures]) -> Iterator[str]:
+    """Time in each state, flaps, longest dwell, changes an hour, tracks."""
+    start, end = timeline.stretches[0].start, timeline.stretches[-1].end
+    counters = timeline.counters
+    yield f"{name}: {clock(start)} to {clock(end)} UTC, {counters.readings:,} readings, {len(timeline.stretches) - 1:,} changes of state"
+    unused = {field: getattr(counters, field) for field in ("bad", "late", "ahead", "absurd", "unlisted") if getattr(counters, field)}
+    if unused:
+        yield f"  not used: {', '.join(f'{count:,} {field}' for field, count in unused.items())}"
+    yield f"  changes an hour: {changes_an_hour(timeline):.3g} at the 99th percentile, {changes_an_hour(timeline, 100):.0f} at most"
+    yield f"  {'state':<20}{'time':>14}{'share':>8}{'entered':>9}{'longest':>14}{'flaps':>7}{'plays':>7}{'tracks':>8}"
+    for state in found:
+        time, longest = in_words(round(state.seconds)), in_words(round(state.longest_seconds))
+        yield f"  {state.state:<20}{time:>14}{state.share:>8.1%}{state.entries:>9}{longest:>14}{state.flaps:>7}{state.plays:>7}{state.tracks:>8}"
+
+
+def differed(name: str, other: str, found: Sequence[Difference], total_seconds: float) -> Iterator[str]:
+    """What would have been different, and when."""
+    seconds = sum(difference.end - difference.start for difference in found)
+    yield f"different for {in_words(round(seconds))} ({seconds / max(total_seconds, 1e-9):.2%}), in {len(found):,} stretches"
+    pairs: dict[tuple[str, str], float] = {}
+    for difference in found:
+        pair = difference.state, difference.other
+        pairs[pair] = pairs.get(pair, 0.0) + difference.end - difference.start
+    for (state, instead), length in sorted(pairs.items(), key=lambda item: -item[1]):
+        yield f"  {in_words(round(length)):>12}  {state} in {name}, {instead} in {other}"
+    for difference in islice(found, DIFFERENCES_SHOWN):
+        yield f"  {clock(difference.start)} for {in_words(round(difference.end - difference.start, 1))}: {difference.state} ({difference.reason['en']})"
+        yield f"{'':>22}instead: {difference.other} ({difference.other_reason['en']})"
+    if len(found) > DIFFERENCES_SHOWN:
+        yield f"  and {len(found) - DIFFERENCES_SHOWN:,} more"
+
+
+def clock(time: float) -> str:
+    return f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M:%S}"
