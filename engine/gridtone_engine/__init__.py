@@ -18,7 +18,7 @@ What lives here:
 An engine is deterministic: the same prompt with the same seed gives the same samples on the same machine.
 """
 
-from gridtone_engine.engine import Engine, EngineError, Progress, Rendition, engine_names, open_engine
+from gridtone_engine.engine import Engine, EngineError, Progress, Rendition, engine_names, engine_options, open_engine
 from gridtone_engine.prompt import Attributes, Prompt
 
-__all__ = ["Attributes", "Engine", "EngineError", "Progress", "Prompt", "Rendition", "engine_names", "open_engine"]
+__all__ = ["Attributes", "Engine", "EngineError", "Progress", "Prompt", "Rendition", "engine_names", "engine_options", "open_engine"]

@@ -90,8 +90,23 @@ def engine_names() -> list[str]:
     return sorted(entry_points(group="gridtone.engines").names)
 
 
+def engine_options(name: str) -> tuple[str, ...]:
+    """Names of the options of the engine called `name`. Raises EngineError if there is none."""
+    return tuple(signature(_factory(name)).parameters)
+
+
 def open_engine(name: str, **options: Any) -> Engine:
     """Open the engine called `name` with its own options. Raises EngineError if there is none, or if it lacks something that it needs."""
+    factory = _factory(name)
+    try:
+        signature(factory).bind(**options)
+    except TypeError as error:
+        wrong = str(error).replace("got an unexpected keyword argument", "there is no option")
+        raise EngineError(f"engine {name!r}: {wrong}; its options are {', '.join(engine_options(name)) or 'none'}") from error
+    return factory(**options)
+
+
+def _factory(name: str) -> Callable[..., Engine]:
     matches = entry_points(group="gridtone.engines", name=name)
     if not matches:
         raise EngineError(f"no engine is called {name!r}; installed here: {', '.join(engine_names()) or 'none'}")
@@ -99,9 +114,4 @@ def open_engine(name: str, **options: Any) -> Engine:
         factory: Callable[..., Engine] = next(iter(matches)).load()
     except ImportError as error:
         raise EngineError(f"engine {name!r} needs a package that is not installed here: {error}") from error
-    try:
-        signature(factory).bind(**options)
-    except TypeError as error:
-        known = ", ".join(signature(factory).parameters)
-        raise EngineError(f"engine {name!r}: {error}; its options are {known or 'none'}") from error
-    return factory(**options)
+    return factory

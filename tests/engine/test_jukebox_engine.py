@@ -95,36 +95,6 @@ def test_audio_is_continued(folder: Path, tmp_path: Path) -> None:
         list(engine.sample([Prompt(seconds=0.12, continue_from=tmp_path / "missing.wav")]))
 
 
-def test_from_the_command_line(folder: Path, tmp_path: Path) -> None:
-    soundfile.write(tmp_path / "fragment.wav", 0.5 * np.sin(np.arange(2205) * 0.1), 22_050)
-    options = [f"--option={pair}" for pair in ("model=miniature", f"folder={folder}", "draft=true")]
-    command = [
-        sys.executable,
-        "-m",
-        "gridtone",
-        "generate",
-        "--engine",
-        "jukebox",
-        "calm, 60 bpm",
-        "--seconds",
-        "2",
-        "--prime",
-        "fragment.wav",
-        "-o",
-        "out.wav",
-    ]
-    answer = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True)
-    assert answer.returncode == 0, answer.stderr
-    assert "understood calm → genre: ambient (v3), ambient (v2)" in answer.stderr
-    assert "not understood 60 bpm" in answer.stderr
-    assert "licence CC0-1.0" in answer.stderr
-    assert abs(soundfile.info(tmp_path / "out.wav").duration - 2) < 0.01
-    answer = subprocess.run([*command, "--option=modl=5b"], cwd=tmp_path, capture_output=True, text=True)
-    assert "engine 'jukebox': got an unexpected keyword argument 'modl'; its options are model, accept_licence" in answer.stderr
-    answer = subprocess.run([sys.executable, "-m", "gridtone", "model", "list", "--folder", str(folder)], capture_output=True, text=True)
-    assert "miniature    here         CC0-1.0" in answer.stdout
-
-
 def test_a_draft_is_decoded_from_the_top(folder: Path) -> None:
     engines = [open_engine("jukebox", model="miniature", folder=folder, draft=draft) for draft in (True, False)]
     [draft], [whole] = (list(engine.sample([Prompt(seconds=0.1)])) for engine in engines)

@@ -120,11 +120,32 @@ def test_windows_side_by_side(model: JukeboxModel) -> None:
         assert {level: len(codes) for level, codes in ours.items()} == {level: len(codes) for level, codes in theirs.items()}
 
 
+def test_windows_side_by_side_go_on_window_by_window(model: JukeboxModel, tmp_path: Path) -> None:
+    expected = model.sample(TRACKS, window_parallel=True) or []
+    codes, calls, reports = None, 0, []
+    while codes is None:
+        calls += 1
+        assert calls < 100, "each call finishes a few windows more, or none would ever be finished"
+        answers: Iterator[bool] = iter([False] * 2)
+        codes = model.sample(
+            TRACKS, batch=2, window_parallel=True, folder=tmp_path, cancelled=lambda answers=answers: next(answers, True), progress=reports.append
+        )
+    assert calls > 5
+    assert all(torch.equal(ours[level], theirs[level]) for ours, theirs in zip(codes, expected, strict=True) for level in range(3))
+    fractions = [report.fraction for report in reports]
+    assert max(fractions) == fractions[-1] == 1
+    [whole] = model.sample(TRACKS[:1], window_parallel=True, folder=tmp_path / "one") or []
+    [below] = model.sample(TRACKS[:1], window_parallel=True, folder=tmp_path / "one", start_level=0) or []
+    assert torch.equal(below[0], whole[0])
+
+
 def test_what_cannot_be_sampled_is_said(model: JukeboxModel) -> None:
     with pytest.raises(EngineError, match=r"are 0\.01 s; upsampling needs"):
         model.upsample(torch.zeros(4, dtype=torch.long), 2)
-    with pytest.raises(EngineError, match="needs the track's codes of level 2"):
+    with pytest.raises(EngineError, match="level 1 is sampled from all 42 codes of level 2, and 0 are there"):
         model.sample(TRACKS, start_level=1)
+    with pytest.raises(EngineError, match="from all 42 codes of level 2, and 15 are there"):
+        model.sample([model.continue_from(torch.zeros(2000), 0.12)], start_level=1)
     with pytest.raises(EngineError, match="does not fit"):
         model.sample([Track(700.0)], lowest_level=2)
 

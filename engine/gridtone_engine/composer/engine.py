@@ -65,6 +65,8 @@ class Composer:
 
 def _check(prompt: Prompt) -> None:
     asked: Attributes = prompt.attributes
+    if prompt.continue_from is not None:
+        raise EngineError(f"the composer cannot continue {prompt.continue_from}: it plays from scores, not from audio. Another engine may, such as jukebox")
     if not 5 <= prompt.seconds <= 3600:
         raise EngineError(f"a track of {prompt.seconds:g} s was asked for; the composer makes 5 to 3600 s")
     if asked.tempo_bpm is not None and not 30 <= asked.tempo_bpm <= 200:

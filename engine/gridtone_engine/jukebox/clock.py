@@ -12,10 +12,11 @@ class Clock:
 
     def __init__(self, priors: Sequence[PriorConfig], codes: Mapping[int, int], progress: Callable[[Progress], None]) -> None:
         self.cost = {level: priors[level].transformer.depth * priors[level].transformer.width ** 2 for level in codes}
-        self.codes, self.progress = codes, progress
+        self.codes, self.progress = dict(codes), progress
         self.level, self.done, self.sampled, self.since = max(codes), 0, 0, time.monotonic()
 
-    def begin(self, level: int, done: int) -> None:
+    def begin(self, level: int, done: int, wanted: int) -> None:
+        self.codes[level] = wanted  # windows side by side overlap, so that they may be more than the track has
         self.level, self.done, self.sampled, self.since = level, done, 0, time.monotonic()
         self.tick(0)
 

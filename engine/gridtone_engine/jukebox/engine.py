@@ -48,6 +48,7 @@ class Jukebox:
         batch: int | None = None,
         temperature: float = 0.99,
         draft: bool = False,
+        start_level: int | None = None,
         window_parallel: bool = False,
         moods: str | Path | None = None,
         total_seconds: float | None = None,
@@ -59,6 +60,7 @@ class Jukebox:
         * `device`: `cuda` where there is one, else `cpu`; `dtype`: float16 on cuda, else float32; `quantised`: 8-bit weights
         * `batch`: tracks at once; None: as many as the memory takes, and fewer when it runs out
         * `draft`: stop at the top level: rough, and many times faster
+        * `start_level`: sample from this level down; the levels above it must be there already, kept of an earlier run of the same prompts
         * `keep_codes`: leave the codes of finished runs in place, so that the same prompts without `draft` are only upsampled
         * `window_parallel`: upsample windows side by side: faster for few tracks, with seams
         * `moods`: a table of one's own in place of `moods.yaml`
@@ -85,6 +87,10 @@ class Jukebox:
         self._moods = read_moods(Path(moods) if moods else None)
         self._batch, self._temperature, self._total_seconds = batch, temperature, total_seconds
         self._draft, self._window_parallel, self._keep_codes = draft, window_parallel, keep_codes
+        self._start_level = start_level
+        top = self._model.config.top.level
+        if start_level is not None and (draft or not 0 <= start_level < top):
+            raise EngineError(f"start_level {start_level}: it is one below the top, 0 to {top - 1}, and goes not with a draft, which stops at the top, {top}")
         self._arithmetic = f"{kind} {quantised or ''}".strip()
 
     def sample(
@@ -105,6 +111,7 @@ class Jukebox:
         lowest = self._model.config.top.level if self._draft else 0
         sampled = self._model.sample(
             tracks,
+            start_level=self._start_level,
             lowest_level=lowest,
             batch=self._batch,
             temperature=self._temperature,

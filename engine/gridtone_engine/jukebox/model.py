@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -99,7 +100,7 @@ class JukeboxModel:
 
     def unknown_names(self, track: Track) -> tuple[str, ...]:
         """Artist and genre names of `track` that the top prior does not know."""
-        return self._line(track, self.config.top.level, self.samples(track), None).labels.unknown
+        return self._line(track, self.config.top.level, self.samples(track)).labels.unknown
 
     def sample(
         self,
@@ -117,8 +118,11 @@ class JukeboxModel:
         """Codes of every track, from `start_level` (None: the top) down to `lowest_level`; None if cancelled.
 
         `batch` tracks are sampled at once: as many as fit, if None, and half as many each time memory runs out. With a `folder`, finished windows are
-        kept there and an interrupted call goes on from them. `window_parallel` samples the windows of the upsamplers side by side: faster for few
-        tracks, and not the same distribution, since a window no longer hears the one before it; what is kept are then finished levels.
+        kept there and an interrupted call goes on from them, or one with a lower `start_level` from the level above it. `window_parallel` samples the
+        windows of the upsamplers side by side: faster for few tracks, and not the same distribution, since a window no longer hears the one before it.
+
+        Raises EngineError where a track's length or labels do not fit the model, where the level above `start_level` is not there, and where not even
+        one track fits the memory.
         """
         start_level = self.config.top.level if start_level is None else start_level
         levels = range(start_level, lowest_level - 1, -1)
@@ -126,49 +130,49 @@ class JukeboxModel:
         run = RunFolder(folder, self._description(tracks, lengths, temperature, window_parallel)) if folder else None
         clock = Clock(self.config.priors, {level: sum(lengths) // self.config.vqvae.hops[level] for level in levels}, progress)
         done: list[Codes] = [dict(track.codes) for track in tracks]
+        if run and start_level < self.config.top.level:
+            for number, codes in enumerate(done):
+                if (above := run.load(number, start_level + 1)) is not None:
+                    codes[start_level + 1] = above
 
         def go_on(codes: int) -> bool:
             clock.tick(codes)
             return not cancelled()
 
         for level in levels:
-            lines = [self._line(track, level, length, codes.get(level + 1)) for track, length, codes in zip(tracks, lengths, done, strict=True)]
-            for number, line in enumerate(lines):
-                kept = run.load(number, level) if run else None
-                if kept is not None and len(kept) > len(line.codes):
-                    line.codes = kept
-            clock.begin(level, sum(len(line.codes) for line in lines))
-            if window_parallel and self.config.priors[level].conditioner:
-                windows = [side_by_side(line, self.config.priors[level]) for line in lines]
-                self._sample_what_fits(level, [window for line in windows for window in line], batch, temperature, lambda _: None, go_on)
-                for line, parts in zip(lines, windows, strict=True):
-                    join(line, parts)
-            else:
-
-                def keep(line: Line, level: int = level, lines: list[Line] = lines) -> None:
-                    if run:
-                        run.save(next(number for number, other in enumerate(lines) if other is line), level, line.codes)
-
-                self._sample_what_fits(level, lines, batch, temperature, keep, go_on)
-            for number, line in enumerate(lines):
-                if len(line.codes) < line.total:
-                    return None
+            config = self.config.priors[level]
+            lines = [self._line(track, level, lengths[number], done[number].get(level + 1), number) for number, track in enumerate(tracks)]
+            side = window_parallel and config.conditioner is not None
+            parts = [part for line in lines for part in side_by_side(line, config)] if side else lines
+            if run:
+                for part in parts:
+                    run.take_up(level, part)
+            clock.begin(level, sum(len(part.codes) for part in parts), sum(part.total for part in parts))
+            self._sample_what_fits(level, parts, batch, temperature, partial(run.save, level) if run else lambda _: None, go_on)
+            if any(len(part.codes) < part.total for part in parts):
+                return None
+            for line in lines:
+                if side:
+                    join(line, (part for part in parts if part.track == line.track))
                 if run:
-                    run.save(number, level, line.codes)
-                done[number][level] = line.codes
+                    run.save(level, line)
+                done[line.track][level] = line.codes
         return done
 
-    def _line(self, track: Track, level: int, samples: int, above: Tensor | None) -> Line:
+    def _line(self, track: Track, level: int, samples: int, above: Tensor | None = None, number: int = 0) -> Line:
         config = self.config.priors[level]
-        if config.conditioner and above is None:
-            raise EngineError(f"sampling from level {level} needs the track's codes of level {level + 1}")
         total = samples // config.hop
+        if config.conditioner:
+            needed, there = total >> config.conditioner.downs, 0 if above is None else len(above)
+            if there < needed:
+                raise EngineError(f"level {level} is sampled from all {needed:,} codes of level {level + 1}, and {there:,} are there: sample that level first")
         return Line(
             labels=self.label_sets[config.labels.version].encode(track.labels_at(config), config, samples / config.sample_rate),
             total=total,
             noise=track_noise(track.seed, level, total),
             codes=track.codes.get(level, torch.zeros(0, dtype=torch.long))[:total],
             above=above,
+            track=number,
         )
 
     def _sample_what_fits(

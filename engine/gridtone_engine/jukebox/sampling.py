@@ -51,6 +51,8 @@ class Line:
     """Codes of the level above, for this stretch."""
     first: int = 0
     """Its first code's number in the track."""
+    track: int = 0
+    """The track's number among those sampled together."""
 
 
 def side_by_side(line: Line, config: PriorConfig) -> list[Line]:
@@ -65,17 +67,17 @@ def side_by_side(line: Line, config: PriorConfig) -> list[Line]:
             codes=line.codes[start : start + context],
             above=line.above[start >> downs : (start + context) >> downs],
             first=line.first + start,
+            track=line.track,
         )
         for start in window_starts(line.total, context, context)
     ]
 
 
 def join(line: Line, windows: Iterable[Line]) -> None:
-    """Put windows sampled side by side back into their line, as far as they are finished. The last one gives way where it overlaps."""
+    """Put finished windows that were sampled side by side back into their line. The last one gives way where it overlaps."""
     for window in windows:
-        overlap = len(line.codes) - (window.first - line.first)
-        if 0 <= overlap <= len(window.codes):
-            line.codes = torch.cat([line.codes, window.codes[overlap:]])
+        known = len(line.codes) - (window.first - line.first)
+        line.codes = torch.cat([line.codes, window.codes[known:]])
 
 
 @dataclass(slots=True)
