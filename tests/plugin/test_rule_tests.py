@@ -6,12 +6,14 @@ from xml.etree import ElementTree
 
 import pytest
 from click.testing import CliRunner, Result
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 import gridtone.rules
 from gridtone.cli import main
+from gridtone.documents import DocumentError, parse_document
+from gridtone.proving.cases import Suite
 from gridtone.proving.series import SeriesField, read_series
 from gridtone.proving.trial import in_words
 from gridtone_adapters import Quality
@@ -155,6 +157,22 @@ def test_mistakes_in_the_tests_themselves_are_found_with_their_place(tmp_path: P
     run = test(tmp_path, tests)
     assert run.exit_code == 1 and "ok  " not in run.output
     assert run.output.startswith(f"{tmp_path}/my.test.yaml:{message}") and run.output.count("\n") == 1, run.output
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 12), st.text(alphabet="x50_+-.!?{}[]:,'\"\n &*|>#", max_size=6)), min_size=1, max_size=3))
+def test_mutated_tests_never_crash_and_every_error_points_into_the_file(edits: list[tuple[int, int, str]]):
+    text = PACKS[0].read_text(encoding="utf-8")
+    for start, length, new in edits:
+        text = text[:start] + new + text[start + length :]
+    file = PACKS[0].with_name("mutated.yaml")  # never written
+    try:
+        suite = parse_document(text, Suite, file)
+    except DocumentError as error:
+        lines = text.splitlines()
+        assert error.problems and all(1 <= problem.line <= len(lines) + 1 and problem.column >= 1 and problem.message for problem in error.problems)
+    else:
+        assert suite.tests
 
 
 def test_bad_rules_are_named_by_their_own_file(tmp_path: Path):

@@ -1,4 +1,4 @@
-"""States over time, drawn as SVG: a row a day, and below it the other rules, if there are two."""
+"""States over time, drawn as SVG: a row a day, or an hour where there are few, and below it the other rules, if there are two."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -7,7 +7,9 @@ from html import escape
 from gridtone.proving.timeline import Timeline
 from gridtone.rules.standing import NO_DATA, NO_STATE
 
-DAY = 86400.0
+HOUR, DAY = 3600.0, 86400.0
+HOURS_IN_ROWS = 6
+"""Up to so many hours are drawn in rows of an hour each."""
 WIDTH, LEFT, TOP, ROW, GAP = 1200, 100, 30, 14, 4
 SHADES = {
     "normal": ("#7aa6c2", "#4d7f9e", "#a9c9dc", "#2f5d7a", "#cfe1ec"),
@@ -22,28 +24,29 @@ NOTHING = {NO_DATA: "#d0d0d0", NO_STATE: "#e8e8e8"}
 def draw(timelines: Sequence[tuple[str, Timeline]]) -> str:
     """An SVG document of timelines with their names, one or two of them."""
     start, end = timelines[0][1].stretches[0].start, timelines[0][1].stretches[-1].end
-    first_day = start // DAY * DAY
-    days = int((end - first_day) // DAY) + 1
+    span = HOUR if end - start <= HOURS_IN_ROWS * HOUR else DAY
+    first = start // span * span
+    rows = int((end - first) // span) + 1
     colours = _colours([timeline for _, timeline in timelines])
-    height_of_day = ROW * len(timelines) + GAP
+    height_of_row = ROW * len(timelines) + GAP
     body = []
-    for day in range(days):
-        date = datetime.fromtimestamp(first_day + day * DAY, UTC)
-        body.append(_text(4, TOP + day * height_of_day + ROW - 3, f"{date:%a %Y-%m-%d}"))
-    for row, (name, timeline) in enumerate(timelines):
+    for row in range(rows):
+        began = datetime.fromtimestamp(first + row * span, UTC)
+        body.append(_text(4, TOP + row * height_of_row + ROW - 3, f"{began:%a %Y-%m-%d}" if span == DAY else f"{began:%m-%d %H:%M}"))
+    for strip, (name, timeline) in enumerate(timelines):
         for stretch in timeline.stretches:
             said = f"{name}: {stretch.state} from {_clock(stretch.start)} to {_clock(stretch.end)}: {stretch.reason['en']}"
             title = f"<title>{escape(said)}</title>"
-            for day in range(int((stretch.start - first_day) // DAY), int((stretch.end - first_day) // DAY) + 1):
-                midnight = first_day + day * DAY
-                x, until = (LEFT + (min(max(t - midnight, 0.0), DAY)) / DAY * (WIDTH - LEFT) for t in (stretch.start, stretch.end))
-                y = TOP + day * height_of_day + row * ROW
+            for row in range(int((stretch.start - first) // span), int((stretch.end - first) // span) + 1):
+                x, until = (LEFT + min(max(time - first - row * span, 0.0), span) / span * (WIDTH - LEFT) for time in (stretch.start, stretch.end))
+                y = TOP + row * height_of_row + strip * ROW
                 if until > x:
                     body.append(
                         f'<rect x="{x:.2f}" y="{y}" width="{max(until - x, 0.3):.2f}" height="{ROW - 1}" fill="{colours[stretch.state]}">{title}</rect>'
                     )
-    body += [_text(LEFT + hour / 24 * (WIDTH - LEFT), TOP - 6, f"{hour:02d}:00") for hour in range(0, 24, 3)]
-    below = TOP + days * height_of_day + 20
+    ticks = [f"{hour:02d}:00" for hour in range(0, 24, 3)] if span == DAY else [f":{minute:02d}" for minute in range(0, 60, 10)]
+    body += [_text(LEFT + number / len(ticks) * (WIDTH - LEFT), TOP - 6, tick) for number, tick in enumerate(ticks)]
+    below = TOP + rows * height_of_row + 20
     legend, x, y = [], LEFT, below
     for state, colour in colours.items():
         width = 30 + 7 * len(state)
