@@ -1,8 +1,11 @@
 """Sizes and schedules as plain data."""
 
+import json
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from gridtone_engine.engine import EngineError
 
 LONGEST_WAVE = 10_000.0
 """Of the prior's rotary positions, in steps of one radian."""
@@ -183,3 +186,12 @@ def changed(part: Any, said: dict[str, Any], place: str) -> Any:
             raise ValueError(f"{place}.{name} is {value!r}; a value like {now!r} is wanted")
         values[name] = value
     return replace(part, **values)
+
+
+def read_shapes(folder: Path) -> tuple[CodecConfig, PriorConfig]:
+    """Raises EngineError if the folder holds no weights of undertone."""
+    try:
+        described = json.loads((folder / "undertone.json").read_text("utf-8"))
+        return CodecConfig(**described["codec"]), PriorConfig(**described["prior"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EngineError(f"{folder} holds no weights of undertone ({error}); make them: gridtone train export") from error

@@ -147,7 +147,7 @@ def sample_codes(model: Model, asked: Sequence[Conditions], seeds: Sequence[int]
     stage = Stage(model, len(asked), sampling)
     for place, (one, seed) in enumerate(zip(asked, seeds, strict=True)):
         stage.seat(place, one, seed)
-    found = []
+    found: list[Codes] = []
     while len(found) < frames:
         completed = stage.advance()
         if completed[0] is not None:

@@ -1,6 +1,5 @@
 """Codec and prior run by onnxruntime: 20 MB instead of torch, and as fast on a CPU. The spectra are numpy's."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from gridtone_engine.engine import EngineError
 from gridtone_engine.undertone.conditions import Conditions
-from gridtone_engine.undertone.configs import LONGEST_WAVE, CodecConfig, PriorConfig
+from gridtone_engine.undertone.configs import LONGEST_WAVE, PriorConfig, read_shapes
 from gridtone_engine.undertone.generate import Codes, Floats
 
 FILES = ("condition.onnx", "step.onnx", "encode.onnx", "decode.onnx")
@@ -95,12 +94,3 @@ def open_network(path: Path, threads: int) -> Network:
         raise EngineError(f"undertone: {path} cannot be opened: {error}") from error
     names = [entry.name for entry in session.get_inputs()]
     return lambda *inputs: session.run(None, dict(zip(names, inputs, strict=True)))
-
-
-def read_shapes(folder: Path) -> tuple[CodecConfig, PriorConfig]:
-    """Raises EngineError if the folder holds no weights of undertone."""
-    try:
-        described = json.loads((folder / "undertone.json").read_text("utf-8"))
-        return CodecConfig(**described["codec"]), PriorConfig(**described["prior"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise EngineError(f"{folder} holds no weights of undertone ({error}); make them: gridtone train export") from error

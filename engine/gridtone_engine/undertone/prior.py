@@ -5,6 +5,9 @@ still sees those before it. What is asked for is added to every position: it may
 the last `window` of them are seen: a track has no end.
 """
 
+from collections.abc import Sequence
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -70,15 +73,15 @@ class Prior(nn.Module):
         self.config = config
         self.condition = Condition(config.width)
         self.codes = nn.ModuleList(nn.Embedding(config.codes + 1, config.width) for _ in range(config.codebooks))
-        self.layers = nn.ModuleList(Layer(config.width, config.heads) for _ in range(config.depth))
+        self.layers = cast("Sequence[Layer]", nn.ModuleList(Layer(config.width, config.heads) for _ in range(config.depth)))
         self.norm = nn.LayerNorm(config.width)
         self.heads = nn.Linear(config.width, config.codebooks * config.codes, bias=False)
         for part in self.modules():
             if isinstance(part, nn.Linear | nn.Embedding):
                 nn.init.normal_(part.weight, std=0.02)
         for layer in self.layers:
-            for silent in (layer.write, layer.mlp[2]):
-                nn.init.normal_(silent.weight, std=0.02 / (2 * config.depth) ** 0.5)
+            for quiet in (layer.write.weight, cast("Tensor", layer.mlp[2].weight)):
+                nn.init.normal_(quiet, std=0.02 / (2 * config.depth) ** 0.5)
 
     @property
     def nothing(self) -> int:

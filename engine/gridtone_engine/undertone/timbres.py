@@ -70,14 +70,13 @@ def modulated(pitch: int, seconds: float, sample_rate: int, *, ratio: float, ind
     """Two-operator FM, shape (1 or 2, frames): struck (mono) with a decay to -60 dB at middle C, or held (stereo, a few cents apart) without one."""
     times = np.arange(int(seconds * sample_rate)) / sample_rate
     hertz = frequency(pitch)
+    detunings: tuple[float, ...] = (-0.0006, 0.0007) if decay_seconds is None else (0.0,)
     depth = min(index, max(0.0, 0.4 * sample_rate / hertz - 1) / ratio)  # Carson's rule: no side band past the Nyquist frequency
     if decay_seconds is None:
         moving, loud = 0.7 + 0.3 * np.sin(2 * np.pi * 0.13 * times + pitch), np.ones_like(times)
-        detunings = (-0.0006, 0.0007)
     else:
         decay = decay_seconds * 2 ** ((60 - pitch) / 24)
         moving, loud = np.exp(-6.908 * times / (0.5 * decay)), np.exp(-6.908 * times / decay) * (1 - np.exp(-times / 0.002))
-        detunings = (0.0,)
     made = []
     for detuning in detunings:
         turn = 2 * np.pi * hertz * (1 + detuning) * times

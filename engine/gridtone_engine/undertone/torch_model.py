@@ -4,11 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import nn
 
+from gridtone_engine.engine import EngineError
 from gridtone_engine.undertone.codec import Codec
 from gridtone_engine.undertone.conditions import Conditions
-from gridtone_engine.undertone.configs import Recipe
+from gridtone_engine.undertone.configs import read_shapes
 from gridtone_engine.undertone.generate import Codes, Floats
 from gridtone_engine.undertone.prior import Prior, rotations
 
@@ -44,12 +47,22 @@ class TorchModel:
         self._device, self._dtype = codec.window.device, prior.heads.weight.dtype
 
     @classmethod
-    def load(cls, folder: Path, recipe: Recipe, device: str, dtype: torch.dtype) -> "TorchModel":
-        """Weights as `gridtone train export` wrote them."""
-        codec, prior = Codec(recipe.codec), Prior(recipe.prior)
-        codec.load_state_dict(load_file(folder / "codec.safetensors"))
-        prior.load_state_dict(load_file(folder / "prior.safetensors"))
-        return cls(codec.to(device), prior.to(device, dtype))
+    def load(cls, folder: Path, device: str | None = None, threads: int = 1) -> "TorchModel":
+        """Weights as `gridtone train export` wrote them, on `device` (None: cuda where there is one), the prior in bfloat16 on cuda.
+
+        Raises EngineError for files that are something else.
+        """
+        torch.set_num_threads(threads)
+        chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        codec_config, prior_config = read_shapes(folder)
+        codec, prior = Codec(codec_config), Prior(prior_config)
+        networks: dict[str, nn.Module] = {"codec": codec, "prior": prior}
+        for name, network in networks.items():
+            try:
+                network.load_state_dict(load_file(folder / f"{name}.safetensors"))
+            except (OSError, RuntimeError, SafetensorError) as error:
+                raise EngineError(f"undertone: {folder / name}.safetensors cannot be loaded: {error}") from error
+        return cls(codec.to(chosen), prior.to(chosen, torch.bfloat16 if chosen.startswith("cuda") else torch.float32))
 
     @torch.inference_mode()
     def encode(self, audio: Floats) -> Codes:

@@ -269,14 +269,14 @@ class Log:
         except ImportError:
             self._board = None
         else:
-            self._board = SummaryWriter(str(folder / "tensorboard" / part))  # type: ignore[no-untyped-call]
+            self._board = SummaryWriter(str(folder / "tensorboard" / part))
 
     def write(self, step: int, scores: dict[str, float]) -> None:
         self._lines.write(json.dumps({"step": step, **{name: round(score, 6) for name, score in scores.items()}}) + "\n")
         self._lines.flush()
         if self._board:
             for name, score in scores.items():
-                self._board.add_scalar(name, score, step)  # type: ignore[no-untyped-call]
+                self._board.add_scalar(name, score, step)
 
     def __enter__(self) -> "Log":
         return self
@@ -284,7 +284,7 @@ class Log:
     def __exit__(self, *_: object) -> None:
         self._lines.close()
         if self._board:
-            self._board.close()  # type: ignore[no-untyped-call]
+            self._board.close()
 
 
 def device_of(recipe: Recipe) -> str:

@@ -1,0 +1,201 @@
+"""undertone as an engine of gridtone: prompts in, renditions out; and music without end, under prompts that change.
+
+Nothing here imports torch or onnxruntime until an engine is opened, so that its name and its refusals are known where neither is installed.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from math import ceil, gcd
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+from scipy.signal import resample_poly
+
+from gridtone_engine.engine import EngineError, Progress, Rendition
+from gridtone_engine.prompt import Attributes, Prompt
+from gridtone_engine.text import Understanding, understand
+from gridtone_engine.undertone.conditions import Conditions, conditions
+from gridtone_engine.undertone.generate import Codes, Model, Sampling, Stage, decode_stretch
+
+SHIPPED = Path(__file__).parent / "weights"
+DECODED_AT_ONCE = 500
+"""Frames."""
+
+
+class Undertone:
+    name = "undertone"
+
+    def __init__(
+        self,
+        weights: str | Path | None = None,
+        *,
+        runtime: Literal["onnx", "torch"] = "onnx",
+        device: str | None = None,
+        threads: int = 1,
+        batch: int | None = None,
+        guidance: float = 3.0,
+        temperature: float = 1.0,
+        top_p: float = 0.95,
+    ) -> None:
+        """Open the model in the folder `weights`, as `gridtone train export` writes it; None: the one that comes with gridtone.
+
+        * `runtime`: onnxruntime in 8 bits on the CPU, or torch, on `device` (`cuda` where there is one)
+        * `threads`: of the CPU; beside other work one is faster than two
+        * `batch`: tracks at once; None: 64 if `device` is cuda, else 1. In 8 bits, and in bfloat16, rounding depends on who is sampled together: only alone is a track the
+          same to the last sample whatever else is asked for
+        * `guidance`: how closely the prompt is followed; 1 leaves it to the model and is twice as fast
+        """
+        folder = SHIPPED if weights is None else Path(weights).expanduser()
+        if weights is None and not SHIPPED.exists():
+            raise EngineError("no weights of undertone are shipped yet: name a folder of your own, weights=FOLDER, made by gridtone train (docs/undertone.md)")
+        self._model = _open(folder, runtime, device, threads)
+        described = json.loads((folder / "undertone.json").read_text("utf-8"))
+        self.model, self.licence = str(described["model"]), str(described["licence"])
+        self._batch = batch or (64 if device and device.startswith("cuda") else 1)
+        self._sampling = Sampling(guidance, temperature, top_p)
+        self.sample_rate = self._model.codec_config.sample_rate
+
+    def sample(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        progress: Callable[[Progress], None] = lambda _: None,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Rendition]:
+        """As many tracks at once as the batch has seats; who finishes makes room for the next. A track that continues audio begins with it.
+
+        Raises EngineError where a prompt's length, key, instruments or audio make no sense, before anything is sampled.
+        """
+        asked = [self._asked(prompt) for prompt in prompts]
+        primes = [self._prime(prompt) for prompt in prompts]
+        wanted = [ceil(prompt.seconds * self._model.codec_config.frame_rate) for prompt in prompts]
+        codes: list[list[NDArray[np.int64]]] = [[] for _ in prompts]
+        seats: list[int | None] = [None] * min(self._batch, len(prompts))
+        stage = Stage(self._model, max(1, len(seats)), self._sampling)
+        waiting, given = iter(range(len(prompts))), 0
+        while given < len(prompts):
+            for place, track in enumerate(seats):
+                if track is not None and len(codes[track]) < wanted[track]:
+                    continue
+                seats[place] = following = next(waiting, None)
+                if following is None:
+                    stage.leave(place)
+                else:
+                    stage.seat(place, asked[following][0], prompts[following].seed, primes[following])
+            while given < len(prompts) and len(codes[given]) == wanted[given]:
+                if cancelled():
+                    return
+                yield self._rendition(prompts[given], asked[given][1], np.stack(codes[given], axis=-1))
+                given += 1
+            if cancelled():
+                return
+            if all(track is None for track in seats):
+                continue
+            for found, seated in zip(stage.advance(), seats, strict=True):
+                if found is not None and seated is not None:
+                    codes[seated].append(found)
+            done = sum(map(len, codes))
+            progress(Progress(done / sum(wanted), f"sampling {sum(track is not None for track in seats)} of {len(prompts)} tracks"))
+
+    def stream(
+        self,
+        prompt: Prompt,
+        *,
+        change: Callable[[], Prompt | None] = lambda: None,
+        cancelled: Callable[[], bool] = lambda: False,
+        chunk_seconds: float = 0.5,
+    ) -> Iterator[NDArray[np.float32]]:
+        """Music without end, in chunks of (2, frames), beginning as soon as it can be heard. `prompt.seconds` does not count.
+
+        `change` is asked before every chunk: the prompt that it returns bends the music from there on, without a cut; its seed and audio do not count.
+        """
+        config = self._model.codec_config
+        stage = Stage(self._model, 1, self._sampling)
+        stage.seat(0, self._asked(prompt)[0], prompt.seed, self._prime(prompt, limited=False))
+        chunk = max(1, round(chunk_seconds * config.frame_rate))
+        codes, start = np.zeros((config.codebooks, 0), np.int64), 0
+        while not cancelled():
+            if (following := change()) is not None:
+                stage.ask(0, self._asked(following)[0])
+            while codes.shape[1] < start + chunk + config.reach_frames:
+                if cancelled():
+                    return
+                [found] = stage.advance()
+                if found is not None:
+                    codes = np.concatenate([codes, found[:, None]], axis=1)
+            yield np.clip(decode_stretch(self._model, codes, start, start + chunk), -1, 1)
+            behind = max(0, start + chunk - config.reach_frames)
+            codes, start = codes[:, behind:], start + chunk - behind
+
+    def _asked(self, prompt: Prompt) -> tuple[Conditions, Understanding]:
+        from gridtone_engine.text.moods import encoder
+
+        if not 1 <= prompt.seconds <= 3600:
+            raise EngineError(f"a track of {prompt.seconds:g} s was asked for; undertone makes 1 to 3600 s")
+        understanding = understand(prompt)
+        try:
+            return conditions(understanding.attributes, encoder()([prompt.text])[0] if prompt.text.strip() else None), understanding
+        except ValueError as error:
+            raise EngineError(str(error)) from error
+
+    def _prime(self, prompt: Prompt, *, limited: bool = True) -> Codes | None:
+        """Codes of the audio to continue, (codebooks, frames)."""
+        if prompt.continue_from is None:
+            return None
+        audio = read_stereo(prompt.continue_from, self.sample_rate)
+        seconds = audio.shape[1] / self.sample_rate
+        if limited and seconds >= prompt.seconds:
+            raise EngineError(f"{prompt.continue_from} is {seconds:.1f} s long; a track that continues it has to be longer than {prompt.seconds:g} s")
+        try:
+            return self._model.encode(audio[None])[0]
+        except ValueError as error:
+            raise EngineError(f"{prompt.continue_from} is too short to be continued: {error}") from error
+
+    def _rendition(self, prompt: Prompt, understanding: Understanding, codes: Codes) -> Rendition:
+        count = codes.shape[1]
+        pieces = [decode_stretch(self._model, codes, start, min(count, start + DECODED_AT_ONCE)) for start in range(0, count, DECODED_AT_ONCE)]
+        samples = np.concatenate(pieces, axis=1)[:, : round(prompt.seconds * self.sample_rate)]
+        return Rendition(
+            prompt=prompt,
+            samples=np.clip(samples, -1, 1),
+            sample_rate=self.sample_rate,
+            attributes=Attributes(),
+            understanding=understanding,
+            bar_seconds=None,
+            first_bar_seconds=0.0,
+            engine=self.name,
+            model=self.model,
+            licence=self.licence,
+        )
+
+
+def _open(folder: Path, runtime: str, device: str | None, threads: int) -> Model:
+    try:
+        if runtime == "onnx":
+            if device not in (None, "cpu"):
+                raise EngineError(f"onnxruntime runs undertone on the CPU; for {device} choose runtime=torch")
+            from gridtone_engine.undertone.onnx_model import OnnxModel
+
+            return OnnxModel(folder, threads)
+        if runtime == "torch":
+            from gridtone_engine.undertone.torch_model import TorchModel
+
+            return TorchModel.load(folder, device, threads)
+    except ModuleNotFoundError as error:
+        extra = "undertone" if runtime == "onnx" else "torch"
+        raise EngineError(f"undertone needs {error.name}: pip install 'gridtone[{extra}]'") from error
+    raise EngineError(f"undertone runs by onnx or torch, not by {runtime!r}")
+
+
+def read_stereo(path: Path, sample_rate: int) -> NDArray[np.float32]:
+    """Any audio file as (2, frames) at `sample_rate`; mono on both sides. Raises EngineError if it cannot be read."""
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise EngineError(f"{path} cannot be continued: {error}") from error
+    both = samples[:, [0, min(1, samples.shape[1] - 1)]]
+    common = gcd(sample_rate, rate)
+    return np.ascontiguousarray(resample_poly(both, sample_rate // common, rate // common, axis=0).T, dtype=np.float32)

@@ -1,0 +1,126 @@
+"""undertone as an engine: batches, cancelling, continuing, music without end. The weights are random and tiny."""
+
+from itertools import islice
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from gridtone_engine import Attributes, EngineError, Prompt, engine_names, open_engine
+from gridtone_engine.undertone import Undertone, engine
+from gridtone_engine.undertone.codec import Codec
+from gridtone_engine.undertone.configs import RECIPES
+from gridtone_engine.undertone.export import export_model
+from gridtone_engine.undertone.prior import Prior
+
+TINY = RECIPES["tiny"]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    codec, prior = Codec(TINY.codec), Prior(TINY.prior)
+    codec.quantiser.vectors.normal_()
+    for parameter in prior.parameters():
+        parameter.data.mul_(3)
+    folder = tmp_path_factory.mktemp("weights")
+    list(export_model(codec, prior, "tiny", folder))
+    return folder
+
+
+def test_without_weights_it_says_what_to_do(monkeypatch, tmp_path):
+    assert "undertone" in engine_names()
+    monkeypatch.setattr(engine, "SHIPPED", tmp_path / "none")
+    with pytest.raises(EngineError, match=r"no weights of undertone are shipped yet.*gridtone train"):
+        open_engine("undertone")
+    with pytest.raises(EngineError, match="holds no weights"):
+        open_engine("undertone", weights=tmp_path)
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "torch"])
+def test_a_batch_of_different_lengths_in_the_order_asked_for(weights, runtime):
+    opened = open_engine("undertone", weights=weights, runtime=runtime, batch=2)
+    prompts = [Prompt("calm, 60 bpm", 2.5, seed=1), Prompt("专注", 1.0, seed=2), Prompt("", 1.5, seed=3, attributes=Attributes(key="D minor"))]
+    shares = []
+    made = list(opened.sample(prompts, progress=lambda at: shares.append(at.fraction)))
+    assert [one.prompt for one in made] == prompts
+    assert [one.samples.shape for one in made] == [(2, 80_000), (2, 32_000), (2, 48_000)]
+    assert all(np.abs(one.samples).max() <= 1 and one.samples.any() for one in made)
+    assert shares == sorted(shares) and shares[-1] == 1
+    assert made[0].understanding.attributes.tempo_bpm == 60 and made[0].licence == "Apache-2.0" and made[0].model == "undertone tiny"
+
+
+def test_the_same_prompt_gives_the_same_samples(weights):
+    prompt = Prompt("calm", 1.0, seed=4)
+    first, again = (next(iter(Undertone(weights).sample([prompt]))) for _ in range(2))
+    other = next(iter(Undertone(weights).sample([Prompt("calm", 1.0, seed=5)])))
+    assert np.array_equal(first.samples, again.samples) and not np.array_equal(first.samples, other.samples)
+
+
+def test_it_stops_soon_after_it_is_cancelled(weights):
+    asked = []
+    made = Undertone(weights, batch=1).sample([Prompt("calm", 30), Prompt("calm", 30)], cancelled=lambda: len(asked) >= 5 or asked.append(1) is not None)
+    assert list(made) == [] and len(asked) == 5
+
+
+def test_given_audio_is_continued(weights, tmp_path):
+    times = np.arange(48_000) / 48_000
+    soundfile.write(tmp_path / "given.wav", 0.2 * np.sin(2 * np.pi * 220 * times), 48_000)
+    opened = Undertone(weights)
+    primed = Prompt("calm", 2.0, continue_from=tmp_path / "given.wav")
+    [track] = opened.sample([primed])
+    [free] = opened.sample([Prompt("calm", 2.0)])
+    codec = opened._model
+    expected = codec.decode(codec.encode(engine.read_stereo(tmp_path / "given.wav", 32_000)[None]))[0]
+    heard = 16_000 - TINY.codec.reach_frames * TINY.codec.hop % 16_000
+    assert np.allclose(track.samples[:, :heard], np.clip(expected, -1, 1)[:, :heard], atol=1e-3)
+    assert not np.allclose(track.samples[:, 32_000:], free.samples[:, 32_000:])
+    with pytest.raises(EngineError, match="has to be longer"):
+        list(opened.sample([Prompt("calm", 1.0, continue_from=tmp_path / "given.wav")]))
+    with pytest.raises(EngineError, match=r"missing\.wav cannot be continued"):
+        list(opened.sample([Prompt("calm", 1.0, continue_from=tmp_path / "missing.wav")]))
+
+
+def test_the_stream_is_the_track_and_has_no_end(weights):
+    opened = Undertone(weights)
+    prompt = Prompt("calm", 4.0, seed=3)
+    chunks = list(islice(opened.stream(prompt, chunk_seconds=0.48), 8))
+    [track] = opened.sample([prompt])
+    streamed = np.concatenate(chunks, axis=1)
+    same = min(streamed.shape[1], track.samples.shape[1])
+    assert same > 3 * 32_000
+    safe = same - TINY.codec.reach_frames * TINY.codec.hop  # past it, the track's end is near
+    error = streamed[:, :safe] - track.samples[:, :safe]
+    assert np.sqrt((error**2).mean()) < 0.05 * np.sqrt((track.samples**2).mean()), "8 bits round another stretch otherwise, a little"
+
+
+def test_the_prompt_of_a_stream_may_change_without_a_cut(weights):
+    opened = Undertone(weights, guidance=4)
+    calm, driven = Prompt("calm", seed=3), Prompt("energetic, 140 bpm", seed=9)
+    plain = np.concatenate(list(islice(opened.stream(calm, chunk_seconds=0.4), 10)), axis=1)
+    changes = iter([None, None, driven])
+    bent = np.concatenate(list(islice(opened.stream(calm, change=lambda: next(changes, None), chunk_seconds=0.4), 10)), axis=1)
+    before = 2 * round(0.4 * 25) * TINY.codec.hop
+    assert np.array_equal(bent[:, :before], plain[:, :before]) and not np.array_equal(bent, plain)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        (Prompt("calm", 0.5), "makes 1 to 3600 s"),
+        (Prompt("calm", 5, attributes=Attributes(key="H mol")), "not a key"),
+        (Prompt("calm", 5, attributes=Attributes(instruments=("theremin",))), "theremin"),
+    ],
+)
+def test_a_prompt_that_makes_no_sense_is_refused(weights, prompt, message):
+    with pytest.raises(EngineError, match=message):
+        list(Undertone(weights).sample([prompt]))
+
+
+def test_options_that_contradict_are_refused(weights):
+    with pytest.raises(EngineError, match="choose runtime=torch"):
+        Undertone(weights, device="cuda")
+    with pytest.raises(EngineError, match="onnx or torch"):
+        Undertone(weights, runtime="jax")
