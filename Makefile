@@ -5,12 +5,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help run test lint bench screenshots clean
+.PHONY: help run test lint panel bench screenshots clean
 
 help:
 	@echo "make run    play a real grid on embedded defaults, with a page to listen on (ARGS=... are passed to gridtone demo)"
 	@echo "make test   install what the tests need and run them"
 	@echo "make lint   ruff and mypy"
+	@echo "make panel  check and build the Grafana app (needs Node 20 or newer)"
 	@echo "make bench  measure, and print the performance table"
 	@echo "make clean  remove what these commands made, except your data"
 
@@ -38,9 +39,15 @@ lint: .venv/test.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: .venv/test.stamp lint
+test: .venv/test.stamp lint $(if $(shell command -v npm),panel)
 	tests/install-programs
 	$(BIN)/python -m pytest $(if $(STRICT),--leave-nothing-out) $(ARGS)
+
+grafana-panel/node_modules/.package-lock.json grafana-panel/harness/grafana-13/node_modules/.package-lock.json: %/node_modules/.package-lock.json: %/package-lock.json
+	cd $* && npm ci --no-audit --no-fund --loglevel=error
+
+panel: grafana-panel/node_modules/.package-lock.json grafana-panel/harness/grafana-13/node_modules/.package-lock.json
+	cd grafana-panel && npm run --silent typecheck && npm run --silent lint && npm test --silent && npm run --silent build && npm run --silent build:13
 
 bench: .venv/test.stamp
 	tests/install-programs

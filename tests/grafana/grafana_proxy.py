@@ -28,8 +28,10 @@ POLICY = (  # the template that Grafana's defaults.ini ships
     "script-src 'self' 'unsafe-eval' 'unsafe-inline' 'strict-dynamic' 'nonce-harness';object-src 'none';font-src 'self';style-src 'self' 'unsafe-inline' blob:;"
     "img-src * data:;base-uri 'self';connect-src 'self' grafana.com;manifest-src 'self';media-src 'none';form-action 'self';"
 )
-PAGE = """<!doctype html><meta charset="utf-8"><title>Grafana</title><link rel="icon" href="data:,"><link rel="stylesheet" href="/grafana.css"><div id="root"></div><div id="grafana-portal-container"></div>
-<script nonce="harness">window.grafanaBootData = {settings: {featureToggles: {}, namespace: "default"}, user: {language: new URLSearchParams(location.search).get("lang") ?? "en-US",
+PAGE = """<!doctype html><meta charset="utf-8"><title>Grafana</title><link rel="icon" href="data:,"><link rel="stylesheet" href="/grafana.css">
+<div id="root"></div><div id="grafana-portal-container"></div>
+<script nonce="harness">window.grafanaBootData = {settings: {featureToggles: {}, namespace: "default"},
+ user: {language: new URLSearchParams(location.search).get("lang") ?? "en-US",
  isSignedIn: true, uid: "u1", id: 1}, navTree: []}</script><script nonce="harness" type="module" src="/grafana.js"></script>"""
 
 
@@ -55,7 +57,7 @@ class Grafana:
 class Handler(BaseHTTPRequestHandler):
     grafana: Grafana
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         path = urlsplit(self.path).path
         self.grafana.requests.append(self.path)
         if path == "/":
@@ -76,7 +78,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self._send(404, b"not found", "text/plain")
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         if self.path.startswith("/apis/userstorage.grafana.app/"):
             self._keep()
         else:

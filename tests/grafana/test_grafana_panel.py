@@ -13,11 +13,15 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
+import requests
 from grafana_proxy import PANEL, Grafana, grafana_before
-from memory_backend import MemoryBackend, chord, day_of_states, running
+from grafana_site import free_port, gridtone_serve, publishing, wait_for
 from numpy.typing import NDArray
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from scipy import signal as dsp
+
+from gridtone.demo.broker import start_broker
+from memory_backend import MemoryBackend, chord, day_of_states, running
 
 pytestmark = pytest.mark.slow
 CHROMIUM = "/usr/bin/chromium"
@@ -34,7 +38,8 @@ RECORDER = """
     if (target === this.context.destination && !this.context.tapped) {
       this.context.tapped = true; window.contexts++; window.rate = this.context.sampleRate;
       const tap = this.context.createScriptProcessor(4096, 1, 1);
-      tap.onaudioprocess = (event) => { window.recorded.push(event.inputBuffer.getChannelData(0).slice()); if (window.recorded.length > 1000) window.recorded.shift(); };
+      tap.onaudioprocess = (event) => { window.recorded.push(event.inputBuffer.getChannelData(0).slice());
+        if (window.recorded.length > 1000) window.recorded.shift(); };
       connect.call(this, tap); connect.call(tap, target);
     }
     return connect.call(this, target, ...rest);
@@ -51,7 +56,7 @@ RECORDER = """
 def browser() -> Iterator[Browser]:
     if not Path(CHROMIUM).exists():
         pytest.skip("needs Chromium; install it with `apt install chromium`")
-    if not (PANEL / "dist/panel/module.js").exists() or not (PANEL / "build/12/grafana.js").exists():
+    if not (PANEL / "dist/panel/module.js").exists():
         pytest.skip("needs the built Grafana app: run `make panel`")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
@@ -67,9 +72,20 @@ def backend() -> MemoryBackend:
 
 
 @pytest.fixture
-def grafana(backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch) -> Iterator[Grafana]:
+def major() -> str:
+    """Whose packages: Grafana 12 with React 18 unless a test says 13 with React 19."""
+    return "12"
+
+
+BOTH = pytest.mark.parametrize("major", ["12", "13"])
+
+
+@pytest.fixture
+def grafana(backend: MemoryBackend, major: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Grafana]:
+    if not (PANEL / "build" / major / "grafana.js").exists():
+        pytest.skip("needs the built Grafana app: run `make panel`")
     monkeypatch.setenv("GRIDTONE_TEST_TOKEN", TOKEN)
-    with running(backend, token_env="GRIDTONE_TEST_TOKEN") as service, grafana_before(service, TOKEN) as grafana:
+    with running(backend, token_env="GRIDTONE_TEST_TOKEN") as service, grafana_before(service, TOKEN, major) as grafana:
         yield grafana
 
 
@@ -132,6 +148,7 @@ def tone(samples: NDArray[np.float32], rate: int, hertz: float) -> float:
     return float(20 * np.log10(2 * abs(np.mean(samples * turn)) + 1e-9))
 
 
+@BOTH
 def test_a_cue_crossfades_without_gap_or_click_and_the_panel_says_why(page: Page, backend: MemoryBackend, grafana: Grafana) -> None:
     one, two = backend.add_track(chord([440, 550], 60)), backend.add_track(chord([660, 830], 60))
     backend.give("play", one, upcoming=two)
@@ -209,6 +226,32 @@ def test_silence_when_the_service_is_not_heard_and_music_when_it_is_back(browser
             expect(page.get_by_text("the music is silent until it is back")).to_be_hidden(timeout=20000)
             page.wait_for_timeout(2500)
             assert tone(*recording(page, 0.5), 440) > -40
+        context.close()
+
+
+def test_a_change_at_the_broker_changes_the_music(browser: Browser, tmp_path: Path) -> None:
+    """The real service, a real broker: from the publish to another track in the browser."""
+    with start_broker(free_port()) as broker, gridtone_serve(tmp_path, broker.port) as service, grafana_before(service) as grafana:
+        with publishing(broker.port, 50):
+            wait_for(lambda: requests.get(f"{service}/api/v1/cue", timeout=5).json()["track"])
+            wait_for(lambda: requests.get(f"{service}/api/v1/tracks?state=high", timeout=5).json()["tracks"])
+            page = open_page(context := browser.new_context(), grafana)
+            show(page, FULL)
+            expect(page.get_by_role("heading", name="Low load")).to_be_visible()
+            play(page)
+            page.wait_for_timeout(3000)
+            assert level(recording(page, 1)[0]) > -70
+        before = len(page.evaluate("window.starts"))
+        published = time.time()
+        with publishing(broker.port, 95):
+            expect(page.get_by_role("heading", name="High load")).to_be_visible()
+            page.wait_for_function("count => window.starts.length > count", arg=before)
+            delay = page.evaluate("window.starts.at(-1)") - published
+            print(f"publish to the begin of the crossfade: {delay:.2f} s")
+            assert delay < 3, "an escalation does not wait for a bar"
+            page.wait_for_timeout(2500)
+            assert level(recording(page, 1)[0]) > -70
+        assert page.complaints == []  # type: ignore[attr-defined]
         context.close()
 
 
@@ -338,17 +381,19 @@ def test_thumbs_reach_the_library(page: Page, backend: MemoryBackend) -> None:
     assert [(thumb.thumb, thumb.reason) for thumb in backend.thumbs] == [(1, ""), (-1, "too busy at night")]
 
 
-@pytest.mark.parametrize(("theme", "language", "words"), [("dark", "en-US", "Normal, day load"), ("light", "zh-Hans", "正常，日间负荷")])
-def test_it_fits_a_tiny_and_a_large_panel(browser: Browser, grafana: Grafana, backend: MemoryBackend, theme: str, language: str, words: str) -> None:
+@pytest.mark.parametrize(("major", "theme", "language", "words"), [("12", "dark", "en-US", "Normal, day load"), ("13", "light", "zh-Hans", "正常，日间负荷")])
+def test_it_fits_a_tiny_and_a_large_panel(
+    browser: Browser, grafana: Grafana, backend: MemoryBackend, major: str, theme: str, language: str, words: str
+) -> None:
     track = backend.add_track(chord([440], 60))
     backend.give("play", track, upcoming=track)
-    page = open_page(context := browser.new_context(viewport={"width": 1000, "height": 720}), grafana, language)
+    page = open_page(context := browser.new_context(device_scale_factor=2, viewport={"width": 1000, "height": 720}), grafana, language)
     show(page, FULL, TINY, {"key": "large", "width": 960, "height": 480}, theme=theme)
     expect(page.get_by_role("heading", name=words)).to_have_count(3)
     page.wait_for_timeout(1000)
     for key in ("one", "tiny"):
         PICTURES.mkdir(parents=True, exist_ok=True)
-        page.locator(f"#{key}").screenshot(path=PICTURES / f"panel-{key}-{theme}-{language}.png")
+        page.locator(f"#{key}").screenshot(path=PICTURES / f"panel-{key}-{theme}-{language}-{major}.png")
         section = page.locator(f"#{key} section section")
         assert section.evaluate("node => node.scrollWidth <= node.clientWidth && node.scrollHeight <= node.clientHeight + 1"), f"{key} overflows"
     play_button = page.locator("#tiny").get_by_role("button", name="播放" if language == "zh-Hans" else "Play", exact=True)
@@ -382,12 +427,19 @@ def test_the_data_source_answers_through_the_proxy(page: Page, backend: MemoryBa
     assert "token" in page.evaluate("grafana.health()")["message"]
 
 
+@BOTH
 def test_the_editors_of_the_data_source(page: Page) -> None:
-    page.evaluate("() => { window.chosen = []; grafana.edit('QueryEditor', {query: {refId: 'A', kind: 'signals'}, onChange: (query) => chosen.push(query), onRunQuery() {}}) }")
+    page.evaluate(
+        "() => { window.chosen = []; const query = {refId: 'A', kind: 'signals'};"
+        " grafana.edit('QueryEditor', {query, onChange: (query) => chosen.push(query), onRunQuery() {}}) }"
+    )
     page.get_by_role("combobox").first.click()
     page.get_by_role("option", name="Stock").click()
     assert page.evaluate("chosen")[-1]["kind"] == "stock"
-    page.evaluate("() => { window.chosen = []; grafana.edit('ConfigEditor', {options: {jsonData: {url: 'gridtone'}, secureJsonFields: {}}, onOptionsChange: (options) => chosen.push(options)}) }")
+    page.evaluate(
+        "() => { window.chosen = []; const options = {jsonData: {url: 'gridtone'}, secureJsonFields: {}};"
+        " grafana.edit('ConfigEditor', {options, onOptionsChange: (options) => chosen.push(options)}) }"
+    )
     expect(page.get_by_text("Write http:// or https://")).to_be_visible()
     page.locator("#gridtone-token").fill("secret-token")
     assert page.evaluate("chosen")[-1]["secureJsonData"] == {"token": "secret-token"}
