@@ -44,8 +44,8 @@ class Undertone:
 
         * `runtime`: onnxruntime in 8 bits on the CPU, or torch, on `device` (`cuda` where there is one)
         * `threads`: of the CPU; beside other work one is faster than two
-        * `batch`: tracks at once; None: 64 if `device` is cuda, else 1. In 8 bits, and in bfloat16, rounding depends on who is sampled together: only alone is a track the
-          same to the last sample whatever else is asked for
+        * `batch`: tracks at once; None: 64 if `device` is cuda, else 1. In 8 bits and in bfloat16 rounding depends on who is sampled together: only alone is
+          a track the same to the last sample whatever else is asked for
         * `guidance`: how closely the prompt is followed; 1 leaves it to the model and is twice as fast
         """
         folder = SHIPPED if weights is None else Path(weights).expanduser()

@@ -16,13 +16,17 @@ class Commands(click.Group):
     """Turns the errors that people can mend into one message and exit code 1. Imports an engine's own commands only when they are asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*super().list_commands(ctx), "model"])
+        return sorted([*super().list_commands(ctx), "model", "train"])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name == "model":
             from gridtone_engine.jukebox.cli import model
 
             return model
+        if cmd_name == "train":
+            from gridtone_engine.undertone.cli import train
+
+            return train
         return super().get_command(ctx, cmd_name)
 
     def invoke(self, ctx: click.Context) -> object:
