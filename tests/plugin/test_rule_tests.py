@@ -1,5 +1,6 @@
 """`gridtone test`: what a rules engineer writes, and what the report says of it."""
 
+import re
 from contextlib import suppress
 from pathlib import Path
 from xml.etree import ElementTree
@@ -51,6 +52,14 @@ def test_every_pack_keeps_its_promises(pack: Path):
 
 def test_there_are_tests_for_every_pack():
     assert {path.name.removesuffix(".test.yaml") for path in PACKS} == set(gridtone.rules.pack_names())
+
+
+def test_the_page_shows_what_happens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    page = (Path(__file__).parents[2] / "docs/rule-tools.md").read_text(encoding="utf-8")
+    (tmp_path / "my.test.yaml").write_text(page.split("```yaml\n")[1].split("```")[0], encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    shown = page.split("$ gridtone test my.test.yaml\n")[1].split("```")[0]
+    assert re.sub(r"0\.\d\d s", "", CliRunner().invoke(main, ["test", "my.test.yaml"]).output) == re.sub(r"0\.\d\d s", "", shown)
 
 
 @pytest.mark.parametrize(

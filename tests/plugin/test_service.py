@@ -206,6 +206,15 @@ def test_telemetry_that_stops_is_silence_and_history_remembers(site: Site):
     assert [span["state"] for span in site.get("/api/v1/history?hours=1")["spans"]][-2:] == ["low", "no_data"]
 
 
+def test_it_explains_every_state_to_the_command_line(site: Site):
+    site.start()
+    with site.publishing(50):
+        until(lambda: site.is_in("low"))
+        run = subprocess.run([sys.executable, "-m", "gridtone", "explain", "--url", site.url], capture_output=True, text=True, timeout=30)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith("low (normal) since") and " low: ACTIVE" in run.stdout and "at grid/load_pct" in run.stdout
+
+
 def test_killed_and_started_again_it_is_in_the_same_state_with_the_same_library(site: Site):
     site.start()
     with site.publishing(50):
