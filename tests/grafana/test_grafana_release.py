@@ -5,8 +5,10 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -129,18 +131,25 @@ def test_provisioning_names_what_the_app_ships(tmp_path: Path) -> None:
     assert site.adapters[0].host == "mosquitto" and site.server.token_file == Path("/run/secrets/gridtone_token")
 
 
-def test_the_brokers_list_lets_gridtone_read_and_nothing_else(tmp_path: Path) -> None:
-    port, passwords = free_port(), tmp_path / "passwords"
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that the broker may read after it has given up root."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def test_the_brokers_list_lets_gridtone_read_and_nothing_else(open_folder: Path) -> None:
+    port, passwords = free_port(), open_folder / "passwords"
     for user in ("gateway", "gridtone"):
         subprocess.run(["mosquitto_passwd", "-b", *([] if passwords.exists() else ["-c"]), str(passwords), user, "secret"], check=True, capture_output=True)
-    for readable in (tmp_path, passwords):
-        readable.chmod(0o755 if readable.is_dir() else 0o644)
+    passwords.chmod(0o644)
     text = (DEPLOY / "mosquitto/mosquitto.conf").read_text().replace("listener 1883", f"listener {port} 127.0.0.1")
-    text = text.replace("/mosquitto/config/passwords", str(passwords)).replace("/mosquitto/config/acl", str(tmp_path / "acl"))
-    (tmp_path / "acl").write_text((DEPLOY / "mosquitto/acl").read_text())
-    (tmp_path / "acl").chmod(0o644)
-    (tmp_path / "mosquitto.conf").write_text(text)
-    broker = subprocess.Popen(["mosquitto", "-c", str(tmp_path / "mosquitto.conf")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    text = text.replace("/mosquitto/config/passwords", str(passwords)).replace("/mosquitto/config/acl", str(open_folder / "acl"))
+    (open_folder / "acl").write_text((DEPLOY / "mosquitto/acl").read_text())
+    (open_folder / "acl").chmod(0o644)
+    (open_folder / "mosquitto.conf").write_text(text)
+    broker = subprocess.Popen(["mosquitto", "-c", str(open_folder / "mosquitto.conf")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         reader, writer = _client("gridtone", port), _client("gateway", port)
         heard: list[str] = []
@@ -173,4 +182,8 @@ def _client(user: str, port: int) -> paho.Client:
         except ConnectionRefusedError:
             time.sleep(0.1)
     client.loop_start()
-    return client
+    for _ in range(50):
+        if client.is_connected():
+            return client
+        time.sleep(0.1)
+    raise AssertionError(f"the broker does not let {user} in")

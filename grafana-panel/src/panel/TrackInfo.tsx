@@ -62,5 +62,5 @@ function useNow(player: Player): number {
 const getStyles = (theme: GrafanaTheme2) => ({
   list: css({ display: 'grid', gridTemplateColumns: 'max-content 1fr', gap: theme.spacing(0.5, 2), margin: 0, dt: { color: theme.colors.text.secondary }, dd: { margin: 0 } }),
   facts: css({ color: theme.colors.text.secondary, fontSize: theme.typography.bodySmall.fontSize }),
-  progress: css({ width: '100%', height: theme.spacing(0.5), display: 'block', marginTop: theme.spacing(0.5), accentColor: theme.colors.primary.main }),
+  progress: css({ width: '100%', height: theme.spacing(0.5), display: 'block', marginTop: theme.spacing(0.5), accentColor: theme.colors.primary.main, colorScheme: theme.colors.mode }),
 });
