@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ import torch
 from jukebox_miniature import miniature
 
 from gridtone_engine import EngineError, Progress
+from gridtone_engine.jukebox.configs import MODELS, tiny
 from gridtone_engine.jukebox.labels import Labels
-from gridtone_engine.jukebox.model import JukeboxModel, Track
-from gridtone_engine.jukebox.prior import DecodeState, Prior
+from gridtone_engine.jukebox.model import JukeboxModel, Track, batch_that_fits
+from gridtone_engine.jukebox.prior import Conditions, DecodeState, Prior
 from gridtone_engine.jukebox.seams import seams
 
 
@@ -108,6 +110,51 @@ def test_out_of_memory_makes_the_batch_smaller(model: JukeboxModel) -> None:
     assert small.batches == [5, 2]
     assert codes and expected
     assert all(torch.equal(ours[2], theirs[2]) for ours, theirs in zip(codes, expected, strict=True))
+
+
+@pytest.mark.parametrize(("free_gb", "expected"), [(20, 16), (3, 1), (1, 1), (140, 64)])
+def test_as_many_tracks_as_the_memory_takes(monkeypatch: pytest.MonkeyPatch, free_gb: int, expected: int) -> None:
+    """On a device of 24 GB, for tracks of 1.05 GB, a tenth of it left alone."""
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free_gb * 10**9, 24 * 10**9))
+    prior = SimpleNamespace(positions=SimpleNamespace(device=torch.device("cuda")), state_bytes=lambda: 1_050_000_000)
+    assert batch_that_fits(prior) == expected  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_memory_of_a_track_is_what_it_is_said_to_be(name: str) -> None:
+    for config in tiny(MODELS[name]).priors:
+        prior = Prior(config)
+        state = prior.setup_caches(2)
+        tensors = [*state.caches, state.start, state.along, state.tokens, state.position, state.running, state.noise]
+        assert sum(tensor.nbytes for tensor in tensors) == 2 * prior.state_bytes()
+
+
+def test_memory_that_runs_out_half_way_costs_no_finished_window(model: JukeboxModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows of five tracks in flight, three at a time; the second window of one does not fit."""
+    tracks, batches, codes_sampled = [Track(0.2, seed=seed) for seed in range(5)], [], 0
+    expected = model.sample(tracks, lowest_level=2) or []
+    setup_caches, prefill = Prior.setup_caches, Prior.prefill
+
+    def recorded(prior: Prior, batch: int) -> DecodeState:
+        batches.append(batch)
+        return setup_caches(prior, batch)
+
+    def cramped(prior: Prior, state: DecodeState, row: int, conditions: Conditions, codes: torch.Tensor, noise: torch.Tensor) -> None:
+        if batches == [3] and len(codes[0]) > 0:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        prefill(prior, state, row, conditions, codes, noise)
+
+    def count(report: Progress) -> None:
+        nonlocal codes_sampled
+        codes_sampled = int(report.step.split(": ")[1].split(" of")[0])
+
+    monkeypatch.setattr(Prior, "setup_caches", recorded)
+    monkeypatch.setattr(Prior, "prefill", cramped)
+    codes = model.sample(tracks, lowest_level=2, batch=3, progress=count) or []
+    assert batches == [3, 1]
+    assert all(torch.equal(ours[2], theirs[2]) for ours, theirs in zip(codes, expected, strict=True))
+    assert codes_sampled == sum(len(track[2]) for track in codes), "progress counts what was sampled, once"
 
 
 def test_windows_side_by_side(model: JukeboxModel) -> None:

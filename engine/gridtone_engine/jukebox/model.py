@@ -135,10 +135,6 @@ class JukeboxModel:
                 if (above := run.load(number, start_level + 1)) is not None:
                     codes[start_level + 1] = above
 
-        def go_on(codes: int) -> bool:
-            clock.tick(codes)
-            return not cancelled()
-
         for level in levels:
             config = self.config.priors[level]
             lines = [self._line(track, level, lengths[number], done[number].get(level + 1), number) for number, track in enumerate(tracks)]
@@ -147,8 +143,7 @@ class JukeboxModel:
             if run:
                 for part in parts:
                     run.take_up(level, part)
-            clock.begin(level, sum(len(part.codes) for part in parts), sum(part.total for part in parts))
-            self._sample_what_fits(level, parts, batch, temperature, partial(run.save, level) if run else lambda _: None, go_on)
+            self._sample_what_fits(level, parts, batch, temperature, partial(run.save, level) if run else lambda _: None, clock, cancelled)
             if any(len(part.codes) < part.total for part in parts):
                 return None
             for line in lines:
@@ -176,13 +171,25 @@ class JukeboxModel:
         )
 
     def _sample_what_fits(
-        self, level: int, lines: list[Line], batch: int | None, temperature: float, window_done: Callable[[Line], None], go_on: Callable[[int], bool]
+        self,
+        level: int,
+        lines: list[Line],
+        batch: int | None,
+        temperature: float,
+        window_done: Callable[[Line], None],
+        clock: Clock,
+        cancelled: Callable[[], bool],
     ) -> None:
-        if all(len(line.codes) == line.total for line in lines):
-            return
-        prior = self.prior(level)
-        batch = min(batch or batch_that_fits(prior), len(lines))
+        def go_on(codes: int) -> bool:
+            clock.tick(codes)
+            return not cancelled()
+
         while True:
+            clock.begin(level, sum(len(line.codes) for line in lines), sum(line.total for line in lines))
+            if all(len(line.codes) == line.total for line in lines):
+                return
+            prior = self.prior(level)
+            batch = min(batch or batch_that_fits(prior), len(lines))
             try:
                 sample_level(prior, lines, batch=batch, temperature=temperature, window_done=window_done, go_on=go_on)
             except torch.OutOfMemoryError as error:
@@ -215,5 +222,6 @@ def batch_that_fits(prior: Prior, most: int = 64) -> int:
     device = prior.positions.device
     if device.type != "cuda":
         return min(4, most)
+    torch.cuda.empty_cache()  # what the level above has left counts as free
     free, total = torch.cuda.mem_get_info(device)
     return max(1, min(most, int((free - 0.1 * total) // prior.state_bytes())))
