@@ -8,7 +8,8 @@ import pytest
 
 from gridtone_engine import Attributes, EngineError, Progress, Prompt, open_engine
 from gridtone_engine.composer import compose, render
-from gridtone_engine.composer.instruments import INSTRUMENTS, tone
+from gridtone_engine.composer.instruments import INSTRUMENTS as PLAYED
+from gridtone_engine.composer.instruments import tone
 from gridtone_engine.composer.orchestra import RANGES
 from gridtone_engine.composer.score import BRUSH, KICK, SHAKER, TOM, WOOD
 from gridtone_engine.prompt import INSTRUMENTS
@@ -87,7 +88,7 @@ def test_every_instrument_plays_the_note_it_is_given(name: str):
     low, high, _ = RANGES[name]
     for pitch in range(low, high + 1, 5):
         wanted = 440 * 2 ** ((pitch - 69) / 12)
-        played = tone(INSTRUMENTS[name], pitch, 2.0, 0.5, RATE)
+        played = tone(PLAYED[name], pitch, 2.0, 0.5, RATE)
         assert played.dtype == np.float32
         middle = played.mean(axis=0)[int(0.1 * RATE) : int(1.5 * RATE)].astype(np.float64)
         cents = 1200 * np.log2(fundamental_hz(middle, wanted) / wanted)
@@ -100,7 +101,7 @@ def test_every_instrument_plays_the_note_it_is_given(name: str):
 
 @pytest.mark.parametrize("pitch", [KICK, BRUSH, SHAKER, TOM, WOOD])
 def test_percussion_is_soft_and_short(pitch: int):
-    hit = tone(INSTRUMENTS["soft percussion"], pitch, 0.5, 0.5, RATE)[0]
+    hit = tone(PLAYED["soft percussion"], pitch, 0.5, 0.5, RATE)[0]
     assert 0.01 < np.abs(hit).max() < 0.7
     assert np.abs(hit[-50:]).max() < 1e-3
     assert np.abs(hit[:5]).max() < 0.05, "it does not begin with a step"
