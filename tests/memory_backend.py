@@ -99,7 +99,10 @@ class MemoryBackend:
             (Comparison("max_line_loading_pct", ">", 90.0, value > 90, value > 90), Comparison("frequency_hz", "<", 49.9, False, False)),
             (
                 SignalView("max_line_loading_pct", {"en": "highest line loading", "zh": "最高线路负载率"}, value, "%", 1.2, False, "line/HV-12/loading_pct"),
-                SignalView("frequency_hz", {"en": "frequency", "zh": "频率"}, None if state == "no_data" else 50.012, "Hz", 40.3 if state == "no_data" else 0.4, state == "no_data"),
+                SignalView(
+                    "frequency_hz", {"en": "frequency", "zh": "频率"}, None if state == "no_data" else 50.012, "Hz",
+                    40.3 if state == "no_data" else 0.4, state == "no_data",
+                ),
             ),
         )  # fmt: skip
         if publish:
