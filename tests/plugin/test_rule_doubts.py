@@ -70,6 +70,8 @@ def test_what_is_hardly_meant_is_said_where_it_stands(tmp_path: Path, states: st
         "  a: {when: load > 5, priority: 2, prompt: calm}\n  b: {when: load > 9, clear: load < 3, prompt: calm}\n",  # b stays when a has ended
         "  a: {when: load > 5, priority: 2, on_stale: keep, prompt: calm}\n  b: {when: load > 9, on_stale: true, prompt: calm}\n",  # b wins without data
         "  a: {when: load > 5, priority: 2, prompt: calm}\n  b: {when: load > 9 or out >= 1, prompt: calm}\n",
+        "  a: {when: load > 5 and load < 3, on_stale: true, prompt: calm}\n",  # a is true without data
+        "  a: {when: load > 5, clear: load > 9, on_stale: false, prompt: calm}\n",  # a ends without data
     ],
 )
 def test_states_that_can_win_are_left_in_peace(tmp_path: Path, states: str):

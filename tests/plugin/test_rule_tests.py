@@ -165,7 +165,17 @@ def test_a_report_for_build_servers(tmp_path: Path):
 def test_mistakes_in_the_tests_themselves_are_found_with_their_place(tmp_path: Path, tests: str, message: str):
     run = test(tmp_path, tests)
     assert run.exit_code == 1 and "ok  " not in run.output
-    assert run.output.startswith(f"{tmp_path}/my.test.yaml:{message}") and run.output.count("\n") == 1, run.output
+    assert run.output.startswith(f"{tmp_path}/my.test.yaml:{message}") and run.output.count("\n") == 2, run.output
+
+
+def test_a_file_with_mistakes_does_not_keep_the_others_from_running(tmp_path: Path):
+    (tmp_path / "bad.test.yaml").write_text("gridtone_tests: 1\nrules: {pack: transmision}\ntests: [{name: a, expect: [{at: 0s, state: day}]}]")
+    run = CliRunner().invoke(main, ["test", f"{tmp_path}/bad.test.yaml", str(PACKS[0]), "--junit", f"{tmp_path}/out.xml"])
+    assert run.exit_code == 1
+    assert "bad.test.yaml:2:15: no rules pack is called 'transmision'; did you mean `transmission`?" in run.output
+    assert "13 passed, 0 failed, 1 file with mistakes" in run.output
+    good, bad = ElementTree.parse(tmp_path / "out.xml").getroot()
+    assert (good.get("tests"), bad.get("errors")) == ("13", "1") and "transmision" in (bad.findtext("testcase/error") or "")
 
 
 @settings(max_examples=200, deadline=None)

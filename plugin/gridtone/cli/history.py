@@ -3,16 +3,20 @@
 import os
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from gridtone.cli.common import console, progress_bar
 
+if TYPE_CHECKING:
+    from gridtone.rules import Rules
+
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 STALE_AFTER = click.option("--stale-after", metavar="DURATION", help="Instead of the signals' own, for recordings with readings further apart.")
 
 
-def rules_of(named: str):  # type: ignore[no-untyped-def]  # noqa: ANN201 - Rules, whose import is heavy
+def rules_of(named: str) -> "Rules":
     """The rules in a file, or the pack of that name."""
     from gridtone.rules import load_pack, load_rules
 

@@ -42,10 +42,16 @@ def test(files: tuple[Path, ...], junit: Path | None) -> None:
     from gridtone.proving.cases import load_suite
     from gridtone.proving.trial import run_suite
 
-    suites = {file: list(run_suite(load_suite(file))) for file in files}
-    for file, outcomes in suites.items():
-        click.echo("\n".join(report.lines(file, outcomes)))
-    click.echo(report.summary(suites))
+    suites, broken = {}, {}
+    for file in files:
+        try:
+            suites[file] = list(run_suite(load_suite(file)))
+        except DocumentError as error:
+            broken[file] = error
+            click.echo(str(error), err=True)
+        else:
+            click.echo("\n".join(report.lines(file, suites[file])))
+    click.echo(report.summary(suites, len(broken)))
     if junit:
-        report.write_junit(junit, suites)
-    sys.exit(any(outcome.failures for outcomes in suites.values() for outcome in outcomes))
+        report.write_junit(junit, suites, broken)
+    sys.exit(bool(broken) or any(outcome.failures for outcomes in suites.values() for outcome in outcomes))

@@ -40,10 +40,10 @@ def _states(rules: Rules) -> Iterator[Wrong]:
         try:
             cells = Cells(_conditions(state), rules.signals)
             when = cells.truths(state.when)
-            if not (when == TRUE).any():
+            if not (when >= (UNKNOWN if state.on_stale == "true" else TRUE)).any():
                 yield Wrong(f"`{name}` can never be true", "no values of its signals meet this condition", place)
                 continue
-            if state.clear and not ((when == FALSE) & (cells.truths(state.clear) == TRUE)).any():
+            if state.clear and state.on_stale != "false" and not ((when == FALSE) & (cells.truths(state.clear) == TRUE)).any():
                 yield Wrong(f"once entered, `{name}` never ends", "no values make `when` false and `clear` true", ("states", name, "clear"))
         except TooManyCellsError:
             continue

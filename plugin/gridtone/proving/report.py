@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
+from gridtone.documents import DocumentError
 from gridtone.proving.trial import Outcome
 
 
@@ -16,16 +17,18 @@ def lines(file: Path, outcomes: Sequence[Outcome]) -> list[str]:
     return report
 
 
-def summary(suites: Mapping[Path, Sequence[Outcome]]) -> str:
+def summary(suites: Mapping[Path, Sequence[Outcome]], broken: int) -> str:
+    """`broken` files could not be read."""
     outcomes = [outcome for found in suites.values() for outcome in found]
     failed = sum(bool(outcome.failures) for outcome in outcomes)
     expectations = sum(outcome.expectations for outcome in outcomes)
     seconds = sum(outcome.seconds for outcome in outcomes)
-    return f"{len(outcomes) - failed} passed, {failed} failed ({expectations} expectations, {seconds:.2f} s)"
+    unread = f", {broken} {'file' if broken == 1 else 'files'} with mistakes" if broken else ""
+    return f"{len(outcomes) - failed} passed, {failed} failed{unread} ({expectations} expectations, {seconds:.2f} s)"
 
 
-def write_junit(file: Path, suites: Mapping[Path, Sequence[Outcome]]) -> None:
-    """Raises OSError where the file cannot be written."""
+def write_junit(file: Path, suites: Mapping[Path, Sequence[Outcome]], broken: Mapping[Path, DocumentError]) -> None:
+    """Outcomes, and files that could not be read. Raises OSError where the file cannot be written."""
     root = ElementTree.Element("testsuites", name="gridtone test")
     for source, outcomes in suites.items():
         failed = sum(bool(outcome.failures) for outcome in outcomes)
@@ -40,6 +43,10 @@ def write_junit(file: Path, suites: Mapping[Path, Sequence[Outcome]]) -> None:
             if outcome.failures:
                 failure = ElementTree.SubElement(case, "failure", message=_printable(outcome.failures[0].message), type="expectation")
                 failure.text = _printable("\n".join(map(str, outcome.failures)))
+    for source, problems in broken.items():
+        suite = ElementTree.SubElement(root, "testsuite", name=str(source), tests="1", failures="0", errors="1", skipped="0", time="0.000")
+        case = ElementTree.SubElement(suite, "testcase", name="the file is good", classname=source.stem, file=str(source), time="0.000")
+        ElementTree.SubElement(case, "error", message=_printable(problems.problems[0].message), type="document").text = _printable(str(problems))
     ElementTree.indent(root)
     ElementTree.ElementTree(root).write(file, encoding="utf-8", xml_declaration=True)
 
