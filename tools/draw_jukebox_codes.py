@@ -34,8 +34,8 @@ def main() -> None:
     most = int(max(codes.max() for codes in levels)) + 1
     rows = [row(codes[: round(asked.share * len(codes))], len(files) - 1 - i, 20 + i * (ROW + GAP), most) for i, codes in enumerate(levels)]
     height = 20 + len(rows) * (ROW + GAP)
-    print(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="13" fill="#777">')  # noqa: T201
-    print("\n".join(rows), "</svg>", sep="\n")  # noqa: T201
+    print(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="13" fill="#777">')
+    print("\n".join(rows), "</svg>", sep="\n")
 
 
 if __name__ == "__main__":

@@ -175,7 +175,7 @@ def extract(font: SoundFont, folder: Path) -> None:
                     "loop_end": round((header.loop_end - onset) * ratio, 2) if loops else None,
                 }
             )
-            print(f"{file}: {header.name}, {len(short) / SAMPLE_RATE:.2f} s")  # noqa: T201
+            print(f"{file}: {header.name}, {len(short) / SAMPLE_RATE:.2f} s")
     (folder / "index.json").write_text(json.dumps(index, indent=1) + "\n")
 
 

@@ -25,4 +25,4 @@ def pack(built: Path = PANEL / "dist", folder: Path = PANEL / "build") -> Path:
 
 
 if __name__ == "__main__":
-    print(pack())  # noqa: T201
+    print(pack())
