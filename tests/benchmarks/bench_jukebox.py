@@ -17,6 +17,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 
 import torch
 from rich.console import Console
@@ -38,8 +39,8 @@ PRIORS = {prior.name: prior for model in MODELS.values() for prior in model.prio
 BATCHES = (1, 4, 16, 64)
 
 
-def beside_transformers() -> None:
-    """Miniatures of every style on one CPU thread, one whole window each, caches on."""
+def beside_transformers(rounds: int = 5) -> None:
+    """Miniatures of every style on one CPU thread, one whole window each, caches on; in turns, the median of some rounds and their extremes."""
     from transformers.utils import logging
     from transformers_jukebox import fill, their_prior
 
@@ -51,9 +52,13 @@ def beside_transformers() -> None:
         prior, theirs = random_prior(config, "cpu", torch.float32), their_prior(config)
         fill(theirs)
         for batch in (1, 8):
-            ours_rate = batch / decode_seconds(prior, batch, "cpu", config.codes_context - 1)
-            their_rate = batch / their_seconds(theirs, config, batch, config.codes_context, "cpu")
-            table.add_row(name, str(batch), f"{ours_rate:,.0f}", f"{their_rate:,.0f}", f"{ours_rate / their_rate:.1f}", "2.0")
+            ours_rates, their_rates = [], []
+            for _ in range(rounds):
+                ours_rates.append(batch / decode_seconds(prior, batch, "cpu", config.codes_context - 1))
+                their_rates.append(batch / their_seconds(theirs, config, batch, config.codes_context, "cpu"))
+            ratios = sorted(ours / others for ours, others in zip(ours_rates, their_rates, strict=True))
+            ratio = f"{median(ratios):.1f} ({ratios[0]:.1f} to {ratios[-1]:.1f})"
+            table.add_row(name, str(batch), f"{median(ours_rates):,.0f}", f"{median(their_rates):,.0f}", ratio, "2.0")
     console.print(table)
 
 
