@@ -13,16 +13,21 @@ class Clock:
     def __init__(self, priors: Sequence[PriorConfig], codes: Mapping[int, int], progress: Callable[[Progress], None]) -> None:
         self.cost = {level: priors[level].transformer.depth * priors[level].transformer.width ** 2 for level in codes}
         self.codes, self.progress = dict(codes), progress
-        self.level, self.done, self.sampled, self.since = max(codes), 0, 0, time.monotonic()
+        self.level, self.done = max(codes), 0
+        self.sampled, self.since = 0, 0.0
 
     def begin(self, level: int, done: int, wanted: int) -> None:
         self.codes[level] = wanted  # windows side by side overlap, so that they may be more than the track has
-        self.level, self.done, self.sampled, self.since = level, done, 0, time.monotonic()
+        self.level, self.done = level, done
+        self.sampled, self.since = 0, 0.0
         self.tick(0)
 
     def tick(self, codes: int) -> None:
         self.done += codes
-        self.sampled += codes
+        if self.since:
+            self.sampled += codes
+        elif codes:
+            self.since = time.monotonic()  # from the first codes on: loading the level and capturing its graph are no measure of its speed
         wanted = self.codes[self.level]
         work = sum(count * self.cost[level] for level, count in self.codes.items())
         finished = self.done * self.cost[self.level] + sum(count * self.cost[level] for level, count in self.codes.items() if level > self.level)
