@@ -90,6 +90,7 @@ def test_held_out_captions_use_other_words():
         assert not set(text.split(", ")) & held
 
 
+@pytest.mark.slow
 def test_shards_give_back_what_was_rendered(tmp_path):
     assert list(write_shards(tmp_path, 1, 0.5)) == [0, SHARD_PIECES]
     assert list(write_shards(tmp_path, SHARD_PIECES, 0.5)) == [SHARD_PIECES], "nothing is rendered twice"
@@ -100,6 +101,8 @@ def test_shards_give_back_what_was_rendered(tmp_path):
     assert np.array_equal(shards.samples(5, 100, 50), shards.samples(5)[:, 100:150])
     record = shards.records()[5]
     assert record["caption"] == piece.caption and attributes(record["said"]) == piece.said and attributes(record["played"]) == piece.played
+    assert list(write_shards(tmp_path / "two", 1, 0.5, processes=2)) == [0, SHARD_PIECES]
+    assert np.array_equal(Shards(tmp_path / "two").samples(31), shards.samples(31)), "whoever renders it"
     with pytest.raises(ValueError, match="another corpus"):
         next(write_shards(tmp_path, 1, 0.7))
     with pytest.raises(FileNotFoundError, match="train corpus"):

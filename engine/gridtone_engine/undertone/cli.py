@@ -71,6 +71,17 @@ def export(recipe: str, folder: Path, output: Path) -> None:
         click.echo(line)
 
 
+@train.command()
+@click.argument("checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File for it.")
+def carry(checkpoint: Path, output: Path) -> None:
+    """Make CHECKPOINT small, to go on with it on another machine."""
+    from gridtone_engine.undertone.train import carry as write
+
+    write(checkpoint, output)
+    click.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
+
+
 def _reporter() -> Callable[[Progress], None]:
     """A bar that is drawn again where somebody watches; elsewhere a line at every hundredth."""
     last = [-1]

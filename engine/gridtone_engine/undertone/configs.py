@@ -139,7 +139,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "base": Recipe(
         "base",
-        CodecConfig(width=384),
+        CodecConfig(width=384, slow_blocks=4),
         PriorConfig(width=384, depth=8, heads=6, window=512),
         CorpusRecipe(pieces=9600, seconds=30.0, processes=16, held_out_pieces=64),
         CodecRecipe(steps=20_000, batch=32, learning_rate=8e-4, ema_decay=0.9995),

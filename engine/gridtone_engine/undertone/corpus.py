@@ -7,7 +7,6 @@ Nothing is carried or fetched: `make(number)` gives the same piece everywhere, a
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -122,9 +121,19 @@ def write_shards(folder: Path, pieces: int, seconds: float, split: Split = "trai
     there = len(wanted) - len(missing)
     yield there * SHARD_PIECES
     write = partial(_write_shard, folder, seconds, split, unseen_timbres)
-    with ProcessPoolExecutor(processes) if processes > 1 else nullcontext() as pool:
-        for written, _ in enumerate((pool.map if pool else map)(write, missing), 1):
-            yield (there + written) * SHARD_PIECES
+    if processes == 1:
+        for number in missing:
+            write(number)
+            there += 1
+            yield there * SHARD_PIECES
+        return
+    pool = ProcessPoolExecutor(processes)
+    try:
+        for _ in pool.map(write, missing):
+            there += 1
+            yield there * SHARD_PIECES
+    finally:
+        pool.shutdown(cancel_futures=True)  # whoever stops waits for the shards that are being written, not for all
 
 
 def _shard(folder: Path, number: int) -> Path:

@@ -89,7 +89,7 @@ def write_networks(codec: Codec, prior: Prior, output: Path, *, int8: bool) -> N
     first = {0: "rows"}
     step_axes = {"codes": first, "told": first, "cos": first, "sin": first, "keys": {1: "rows"}, "values": {1: "rows"}, "mask": first}
     asked_axes = {"steps": first, "instruments": first, "sentence": first}
-    _write(prior.condition, asked, asked_axes, output / "condition.onnx", int8=False)
+    _write(prior.condition, asked, asked_axes, output / "condition.onnx", int8=int8)
     _write(_Step(prior), step, step_axes, output / "step.onnx", int8=int8)
     _write(_Encode(codec), (spectra,), {"spectra": {0: "rows", 1: "time"}}, output / "encode.onnx", int8=int8)
     _write(_Decode(codec), (codes,), {"codes": {0: "rows", 2: "time"}}, output / "decode.onnx", int8=int8)

@@ -129,9 +129,10 @@ class Trainer(ABC):
         if not self._file.exists():
             return
         state = load_checkpoint(self._file, asdict(self.shape), self.device)
-        self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        self.model.load_state_dict(state.get("model", state["average"]))
+        if "optimiser" in state:  # `carry` leaves it out
+            self.optimiser.load_state_dict(state["optimiser"])
         self.generator.set_state(state["generator"].cpu())
         self.step = state["step"]
 
@@ -299,6 +300,15 @@ def load_checkpoint(path: Path, shape: dict[str, Any], device: torch.device | st
     if state["shape"] != shape:
         raise EngineError(f"{path} holds a model of another shape ({state['shape']}); train in another folder, or remove it")
     return state
+
+
+def carry(path: Path, output: Path) -> None:
+    """Write what of a checkpoint is worth carrying to another machine: the average in 16 bits, without the optimiser. Training goes on from it, if not as
+    exactly."""
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    average = {name: value.half() if value.is_floating_point() else value for name, value in state["average"].items()}
+    output.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"shape": state["shape"], "step": state["step"], "average": average, "generator": state["generator"]}, output)
 
 
 def trained_codec(recipe: Recipe, folder: Path) -> Codec:

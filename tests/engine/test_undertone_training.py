@@ -1,0 +1,138 @@
+"""The trainer, from the corpus to weights that play, at toy size; and that what was stopped goes on as if it had not been."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from gridtone_engine import EngineError, Prompt
+from gridtone_engine.undertone import Undertone
+from gridtone_engine.undertone.cli import train
+from gridtone_engine.undertone.conditions import Conditions
+from gridtone_engine.undertone.configs import RECIPES, read_recipe
+from gridtone_engine.undertone.corpus import Shards
+from gridtone_engine.undertone.data import AudioCrops, CodeCrops, forget
+from gridtone_engine.undertone.train import CodecTrainer, render_corpus, trained_codec
+
+TINY = RECIPES["tiny"]
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rendered")
+    assert render_corpus(TINY, folder)
+    return folder
+
+
+def run_of(rendered, folder):
+    for name in ("corpus", "held_out"):
+        (folder / name).symlink_to(rendered / name)
+    return folder
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.mark.slow
+def test_from_the_corpus_to_weights_that_play(rendered, tmp_path):
+    run = run_of(rendered, tmp_path)
+    for command in ("codec", "prior"):
+        result = CliRunner().invoke(train, [command, "--recipe", "tiny", "--folder", str(run)], catch_exceptions=False)
+        assert "finished" in result.output
+    result = CliRunner().invoke(train, ["export", "--recipe", "tiny", "--folder", str(run), "-o", str(run / "weights")], catch_exceptions=False)
+    assert "step.onnx" in result.output and "int8 against torch" in result.output
+    [track] = Undertone(run / "weights").sample([Prompt("calm, slow, warm pads", 2.0)])
+    assert np.isfinite(track.samples).all() and track.samples.any()
+    codec, prior = lines(run / "codec.jsonl"), lines(run / "prior.jsonl")
+    assert codec[-1]["held_out_codes_in_use"] > 0.3
+    assert prior[-1]["held_out_loss"] < np.log(TINY.prior.codes)
+    assert {path.name.split("_")[0] for path in (run / "samples").glob("*.ogg")} == {"codec", "prior"}
+
+
+@pytest.mark.slow
+def test_a_stopped_training_goes_on_as_if_it_had_not_been(rendered, tmp_path):
+    recipe = replace(TINY, train_codec=replace(TINY.train_codec, steps=24))
+    through, stopped = tmp_path / "through", tmp_path / "stopped"
+    for folder in (through, stopped):
+        folder.mkdir()
+        run_of(rendered, folder)
+    assert CodecTrainer(recipe, through).run()
+    for steps in (3, 15, 24):  # before the quantiser is put in, and after
+        part = CodecTrainer(recipe, stopped)
+        while part.step < steps:
+            part._advance()
+        part.save()
+    ours, theirs = (trained_codec(recipe, folder).state_dict() for folder in (through, stopped))
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.mark.slow
+def test_the_time_may_be_up(rendered, tmp_path):
+    run = run_of(rendered, tmp_path)
+    result = CliRunner().invoke(train, ["codec", "--recipe", "tiny", "--folder", str(run), "--max-minutes", "0.01"], catch_exceptions=False)
+    assert "the same command goes on" in result.output
+    assert 0 < torch.load(run / "codec.pt", weights_only=True)["step"] < TINY.train_codec.steps
+    full, small = run / "codec.pt", run / "small.pt"
+    CliRunner().invoke(train, ["carry", str(full), "-o", str(small)], catch_exceptions=False)
+    assert small.stat().st_size < 0.2 * full.stat().st_size
+    step = CodecTrainer(TINY, run).step
+    small.replace(full)
+    part = CodecTrainer(TINY, run)
+    part._advance()
+    assert part.step == step + 1
+    with pytest.raises(EngineError, match="no quantiser yet"):
+        trained_codec(TINY, run)
+    with pytest.raises(EngineError, match="another shape"):
+        CodecTrainer(replace(TINY, codec=replace(TINY.codec, width=64)), run)
+
+
+def test_what_comes_first_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="gridtone train corpus"):
+        CodecTrainer(TINY, tmp_path)
+    with pytest.raises(EngineError, match="train it first"):
+        trained_codec(TINY, tmp_path)
+
+
+def test_batches_follow_from_the_step_alone(rendered):
+    crops = AudioCrops(Shards(rendered / "corpus"), TINY)
+    first, again, next_one = crops.batch(3), AudioCrops(Shards(rendered / "corpus"), TINY).batch(3), crops.batch(4)
+    assert torch.equal(first, again) and not torch.equal(first, next_one)
+    assert first.shape == (4, 2, round(0.64 * 32_000))
+    shards = Shards(rendered / "corpus")
+    codes = np.arange(len(shards) * 4 * 50, dtype=np.uint16).reshape(len(shards), 4, 50)
+    batch, asked = CodeCrops(shards, codes, np.zeros((len(shards), 512), np.float32), TINY).batch(0)
+    assert batch.shape == (4, 4, 40) and asked.steps.shape == (4, 6)
+    assert torch.equal(batch[:, :, 1:], batch[:, :, :-1] + 1), "a crop is a stretch of one piece, not a mixture"
+
+
+def test_conditions_are_dropped_as_often_as_the_recipe_says():
+    rows = 4000
+    asked = Conditions(np.ones((rows, 6), np.int64), np.ones((rows, 32), np.float32), np.ones((rows, 512), np.float32))
+    left = forget(asked, 0.12, 0.15, np.random.default_rng(0))
+    nothing = ~left.steps.any(axis=1) & ~left.instruments.any(axis=1) & ~left.sentence.any(axis=1)
+    assert abs(nothing.mean() - 0.12) < 0.02
+    assert abs(left.steps[~nothing].mean() - 0.85) < 0.01
+    assert set(np.unique(left.sentence.sum(axis=1))) == {0, 512}, "the sentence is heard whole or not at all"
+
+
+def test_a_recipe_may_differ_in_a_file(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("from: small\ntrain_codec: {steps: 7, learning_rate: 1}\nsample_prompts: [one]\n")
+    mine = read_recipe(str(file))
+    assert mine.name == "mine" and mine.train_codec.steps == 7 and mine.train_codec.learning_rate == 1.0 and mine.sample_prompts == ("one",)
+    assert replace(mine, name="small", train_codec=RECIPES["small"].train_codec, sample_prompts=RECIPES["small"].sample_prompts) == RECIPES["small"]
+    for text, message in (
+        ("codec: {wide: 3}", "mine.yaml.codec: there is no 'wide'"),
+        ("seed: many", "'many'"),
+        ("from: huge", "no recipe"),
+        ("codec: 3", "group"),
+    ):
+        file.write_text(text)
+        with pytest.raises(ValueError, match=message):
+            read_recipe(str(file))
+    with pytest.raises(ValueError, match="neither a recipe"):
+        read_recipe("nowhere.yaml")
