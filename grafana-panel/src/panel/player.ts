@@ -9,7 +9,7 @@ import { openTurn } from './turn';
 
 const MUTE_SECONDS = 0.1;
 const RETURN_SECONDS = 5;
-const LOOK_EVERY_MILLISECONDS = 1000;
+const LOOK_EVERY_MILLISECONDS = 500;
 const LEAVE_AFTER_MILLISECONDS = 10_000;
 const ALERTS_LATE_SECONDS = 3;
 
