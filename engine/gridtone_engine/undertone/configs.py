@@ -78,10 +78,11 @@ class CodecRecipe:
     steps: int
     batch: int = 8
     crop_seconds: float = 1.28
-    learning_rate: float = 5e-4
+    learning_rate: float = 1e-3
     warm_share: float = 0.25
     """Share of the steps before the quantiser is put in."""
-    waveform_weight: float = 1.0
+    spectral_weight: float = 0.3
+    """Beside a waveform loss of weight 1."""
     commit_weight: float = 0.25
     codebook_decay: float = 0.97
     ema_decay: float = 0.999
@@ -142,7 +143,7 @@ RECIPES: dict[str, Recipe] = {
         CodecConfig(width=384, slow_blocks=4),
         PriorConfig(width=384, depth=8, heads=6, window=512),
         CorpusRecipe(pieces=9600, seconds=30.0, processes=16, held_out_pieces=64),
-        CodecRecipe(steps=20_000, batch=32, learning_rate=8e-4, ema_decay=0.9995),
+        CodecRecipe(steps=20_000, batch=32, ema_decay=0.9995),
         PriorRecipe(steps=20_000, batch=64, crop_frames=728, learning_rate=8e-4, ema_decay=0.9995),
     ),
 }

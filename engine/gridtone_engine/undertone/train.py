@@ -173,7 +173,7 @@ class CodecTrainer(Trainer):
             heard = latents + (rounded - latents).detach()  # the gradient passes the rounding as if it were not there
         decoded = codec.audio(codec.decoder(heard))
         spectral, waveform = spectral_loss(decoded, audio), waveform_loss(decoded, audio)
-        loss = spectral + settings.waveform_weight * waveform + settings.commit_weight * commit
+        loss = settings.spectral_weight * spectral + waveform + settings.commit_weight * commit
         loss.backward()
         return {"loss": loss.item(), "spectral": spectral.item(), "waveform": waveform.item(), "commit": commit.item(), "restarted": float(restarted)}
 
