@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from multiprocessing import synchronize
 from pathlib import Path
 
 import numpy as np
@@ -258,9 +259,10 @@ def test_a_second_service_on_the_directory_refuses_and_names_the_first(tmp_path:
     Library.open(LibrarySettings(), tmp_path).close()  # the lock died with its holder
 
 
-def write_for_ever(data_dir: Path, seed: int) -> None:
+def write_for_ever(data_dir: Path, seed: int, opened: synchronize.Event) -> None:
     """Keep and remove tracks, as fast as possible."""
     library = Library.open(LibrarySettings(max_plays=1), data_dir)
+    opened.set()
     generator = random.Random(seed)
     while True:
         made = add(library, generator.randbytes(generator.randrange(1, 50_000)))
@@ -297,8 +299,11 @@ def assert_whole(data_dir: Path) -> int:
 def test_killed_at_random_moments_it_is_whole_again(tmp_path: Path) -> None:
     torn = 0
     for seed in range(30):
-        with killed(write_for_ever, tmp_path, seed):
-            time.sleep(0.03 + random.Random(seed).random() * 0.15)
+        opened = FORK.Event()
+        with killed(write_for_ever, tmp_path, seed, opened):
+            if seed % 5:  # the others may be killed while they open
+                assert opened.wait(20)
+            time.sleep(random.Random(seed).random() * 0.15)
         if (tmp_path / "gridtone.db").exists():
             rows, files = left_by(tmp_path)
             torn += files != {f"{row}.{codec}" for row in rows for codec in ("flac", "opus")} or any((tmp_path / "audio" / "incoming").rglob("*.*"))
