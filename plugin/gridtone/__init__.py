@@ -11,6 +11,7 @@ reach. A change of state only picks a track.
 * `config.py`     every setting of a site, one YAML file
 * `documents.py`  YAML files read so that every error has a line, a column and a likely fix
 * `rules/`        points, signals and states: which state the grid is in, and why
+* `proving/`      what an engineer does with rules before they play: tests, doubts, history replayed, explanations
 * `conductor.py`  from a state to a cue: which track plays now, or why there is silence
 * `stock/`        what to sample next, and the process that samples it
 * `gate/`         what every track must pass before anyone hears it
@@ -18,6 +19,8 @@ reach. A change of state only picks a track.
 * `events.py`     what listeners are told, in order, resumable
 * `service.py`    all of it running in one process
 * `server/`       HTTP, server-sent events and the web player
+* `cli/`          the command line, one file a topic
+* `doctor.py`     what works here and what does not
 * `demo/`         a real grid to listen to: SimBench's, solved by pandapower, published over MQTT
 
 This package imports the other two; nothing imports this one. Nothing here writes to the telemetry side, except `demo/`, which publishes to the broker that it
