@@ -10,12 +10,13 @@ from click.testing import CliRunner
 
 from gridtone_engine import EngineError, Prompt
 from gridtone_engine.undertone import Undertone
+from gridtone_engine.undertone.checkpoints import trained_codec
 from gridtone_engine.undertone.cli import train
 from gridtone_engine.undertone.conditions import Conditions
 from gridtone_engine.undertone.configs import RECIPES, read_recipe
 from gridtone_engine.undertone.corpus import Shards
 from gridtone_engine.undertone.data import AudioCrops, CodeCrops, forget
-from gridtone_engine.undertone.train import CodecTrainer, render_corpus, trained_codec
+from gridtone_engine.undertone.train import CodecTrainer, render_corpus
 
 TINY = RECIPES["tiny"]
 

@@ -76,7 +76,7 @@ def export(recipe: str, folder: Path, output: Path) -> None:
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File for it.")
 def carry(checkpoint: Path, output: Path) -> None:
     """Make CHECKPOINT small, to go on with it on another machine."""
-    from gridtone_engine.undertone.train import carry as write
+    from gridtone_engine.undertone.checkpoints import carry as write
 
     write(checkpoint, output)
     click.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB")

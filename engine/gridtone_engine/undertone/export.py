@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from gridtone_engine.engine import EngineError
 from gridtone_engine.prompt import INSTRUMENTS, Attributes
+from gridtone_engine.undertone.checkpoints import trained_codec, trained_prior
 from gridtone_engine.undertone.codec import Codec, compress
 from gridtone_engine.undertone.conditions import SENTENCE_WIDTH, SIZES, conditions
 from gridtone_engine.undertone.configs import Recipe
@@ -22,7 +23,6 @@ from gridtone_engine.undertone.generate import Model
 from gridtone_engine.undertone.onnx_model import OnnxModel
 from gridtone_engine.undertone.prior import Prior
 from gridtone_engine.undertone.torch_model import TorchModel
-from gridtone_engine.undertone.train import trained_codec, trained_prior
 
 OPSET = 17
 LARGEST_DIFFERENCE = 0.1

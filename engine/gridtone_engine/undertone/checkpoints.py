@@ -1,0 +1,46 @@
+"""What a training keeps on disk, and what of it is carried elsewhere."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gridtone_engine.engine import EngineError
+from gridtone_engine.undertone.codec import Codec
+from gridtone_engine.undertone.configs import Recipe
+from gridtone_engine.undertone.prior import Prior
+
+
+def load_checkpoint(path: Path, shape: dict[str, Any], device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Raises EngineError if the checkpoint is of another shape, or there is none."""
+    if not path.exists():
+        raise EngineError(f"there is no {path}: train it first, gridtone train {path.stem}")
+    state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    if state["shape"] != shape:
+        raise EngineError(f"{path} holds a model of another shape ({state['shape']}); train in another folder, or remove it")
+    return state
+
+
+def carry(path: Path, output: Path) -> None:
+    """Write what of a checkpoint is worth carrying to another machine: the average in 16 bits, without the optimiser. Training goes on from it, if not as
+    exactly."""
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    average = {name: value.half() if value.is_floating_point() else value for name, value in state["average"].items()}
+    output.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"shape": state["shape"], "step": state["step"], "average": average, "generator": state["generator"]}, output)
+
+
+def trained_codec(recipe: Recipe, folder: Path) -> Codec:
+    """The codec's moving average. Raises EngineError as long as its quantiser was not trained."""
+    codec = Codec(recipe.codec)
+    codec.load_state_dict(load_checkpoint(folder / "codec.pt", asdict(recipe.codec))["average"])
+    if not codec.quantiser.ready:
+        raise EngineError(f"the codec in {folder} has no quantiser yet: train it further, gridtone train codec")
+    return codec
+
+
+def trained_prior(recipe: Recipe, folder: Path) -> Prior:
+    prior = Prior(recipe.prior)
+    prior.load_state_dict(load_checkpoint(folder / "prior.pt", asdict(recipe.prior))["average"])
+    return prior
