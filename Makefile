@@ -44,7 +44,7 @@ test: .venv/test.stamp lint $(if $(shell command -v npm),panel)
 	$(BIN)/python -m pytest $(if $(STRICT),--leave-nothing-out) $(ARGS)
 
 grafana-panel/node_modules/.package-lock.json grafana-panel/harness/grafana-13/node_modules/.package-lock.json: %/node_modules/.package-lock.json: %/package-lock.json
-	cd $* && npm ci --no-audit --no-fund --loglevel=error
+	cd $* && npm install --no-save --no-audit --no-fund --loglevel=error
 
 panel: grafana-panel/node_modules/.package-lock.json grafana-panel/harness/grafana-13/node_modules/.package-lock.json
 	cd grafana-panel && npm run --silent typecheck && npm run --silent lint && npm test --silent && npm run --silent build && npm run --silent build:13
