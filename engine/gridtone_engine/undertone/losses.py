@@ -23,7 +23,8 @@ def spectral_loss(decoded: Tensor, audio: Tensor) -> Tensor:
 def waveform_loss(decoded: Tensor, audio: Tensor) -> Tensor:
     """Mean absolute difference relative to the audio's own mean, plus noise power relative to the audio's.
 
-    Without the second part the phases are not learned: after 95 s on one core the signal to noise ratio was -0.1 dB, with it +2.5 dB.
+    The second part, together with a smaller weight of the spectra, is meant to teach the phases: in probes of about 100 s on one core the signal to noise ratio
+    rose from -0.1 to +2.5 dB with both. The two were not tried apart.
     """
     error = decoded - audio
     return error.abs().mean() / audio.abs().mean().clamp(min=1e-3) + error.square().mean() / audio.square().mean().clamp(min=1e-6)
