@@ -56,7 +56,7 @@ class Service:
         self._lock = threading.RLock()
         self._closing = threading.Event()
         self._ticked_at = time.monotonic()
-        now = time.time()
+        now = self._opened = time.time()
         self._evaluator = Evaluator(rules, now)
         self._trends = Trends()
         self._standing = self._evaluator.standing(now)
@@ -215,7 +215,7 @@ class Service:
             self.events.publish("cue", cue)
             self._library.record_cue(cue)
         if standing:
-            self._library.begin_state(standing.state, standing.severity, standing.reason, standing.since)
+            self._library.begin_state(standing.state, standing.severity, standing.reason, max(standing.since, self._opened))
             self._stock.set_current(standing.state)
 
     def _reload_rules(self) -> None:

@@ -221,8 +221,10 @@ def test_killed_and_started_again_it_is_in_the_same_state_with_the_same_library(
         cue = until(lambda: site.playing("low"))
         tracks = {track["id"] for track in site.get("/api/v1/tracks")["tracks"]}
         site.stop(signal.SIGKILL)
+        killed = time.time()
         site.start()
         again = until(lambda: site.playing("low"))
+        assert site.get("/api/v1/history?hours=1")["spans"][-1]["start"] >= killed, "history has a gap where nobody watched"
         assert tracks <= {track["id"] for track in site.get("/api/v1/tracks")["tracks"]}
         assert again["id"] >= cue["id"]
 
