@@ -1,6 +1,5 @@
 """The player in a real browser, against a real server; what it plays is recorded sample by sample and measured."""
 
-import base64
 import os
 import signal
 import socket
@@ -13,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from scipy import signal as dsp
 
 from memory_backend import MemoryBackend, chord, day_of_states, noise, running
+from sound import level, levels, recording, tone
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
@@ -84,32 +83,6 @@ def page(browser: Browser, url: str) -> Iterator[Page]:
 def enable(page: Page) -> None:
     page.get_by_role("button", name="Enable sound").click()
     page.get_by_role("button", name="Pause").wait_for()
-
-
-def recording(page: Page, seconds: float) -> tuple[NDArray[np.float32], int]:
-    """What comes out of the speakers during the next `seconds`, and its sample rate."""
-    page.evaluate("window.recorded.length = 0")
-    page.wait_for_timeout(1000 * seconds)
-    coded = page.evaluate(
-        "() => { const all = new Float32Array(window.recorded.flatMap((block) => [...block])); const bytes = new Uint8Array(all.buffer);"
-        " let text = ''; for (let i = 0; i < bytes.length; i += 32768) text += String.fromCharCode(...bytes.subarray(i, i + 32768)); return btoa(text); }"
-    )
-    return np.frombuffer(base64.b64decode(coded), dtype=np.float32), page.evaluate("window.rate")
-
-
-def level(samples: NDArray[np.float32]) -> float:
-    return float(20 * np.log10(np.sqrt(np.mean(np.square(samples, dtype=np.float64))) + 1e-9))
-
-
-def levels(samples: NDArray[np.float32], rate: int, window_seconds: float) -> NDArray[np.float64]:
-    window = int(rate * window_seconds)
-    return np.array([level(samples[i : i + window]) for i in range(0, len(samples) - window, window)])
-
-
-def tone(samples: NDArray[np.float32], rate: int, hertz: float) -> float:
-    """Level of one sine, dB."""
-    turn = np.exp(-2j * np.pi * hertz * np.arange(len(samples)) / rate)
-    return float(20 * np.log10(2 * abs(np.mean(samples * turn)) + 1e-9))
 
 
 @pytest.mark.slow
