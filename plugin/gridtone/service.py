@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from prometheus_client import Gauge as Metric
 
-from gridtone.conductor import Candidate, Conductor
+from gridtone.conductor import Conductor
 from gridtone.config import Site, load_site
 from gridtone.cue import Cue
 from gridtone.documents import DocumentError
@@ -48,7 +48,6 @@ class Service:
 
     def __init__(self, site: Site, config: Path | None = None) -> None:
         """Opens the library; raises LibraryError if another service holds it, DocumentError for bad rules. `config` is where inline rules are saved."""
-        self._site = site
         self._watched = _RulesFile(site, config)
         rules = site.load_rules()
         self._library = Library.open(site.library, site.data)
@@ -62,7 +61,7 @@ class Service:
         self._standing = self._evaluator.standing(now)
         self._conductor = Conductor(
             site.conductor,
-            self._candidates,
+            lambda state: self._stock.candidates(state),
             lambda: list(self._evaluator.rules.states),
             self._library.last_cue() or Cue(0, now, "silence", NO_DATA, self._standing.reason),
         )
@@ -244,9 +243,6 @@ class Service:
                 CONNECTED.labels(health.name).set(health.connected)
             self.events.publish("adapters", {"adapters": healths})
         return now_connected
-
-    def _candidates(self, state: str) -> Sequence[Candidate]:
-        return self._stock.candidates(state)
 
     def _heard_ids(self) -> list[str]:
         cue = self._conductor.cue
