@@ -134,8 +134,8 @@ RECIPES: dict[str, Recipe] = {
         "small",
         CodecConfig(width=256),
         PriorConfig(width=256, depth=8, heads=4, window=256),
-        CorpusRecipe(pieces=640, seconds=20.0),
-        CodecRecipe(steps=5_000),
+        CorpusRecipe(pieces=1280, seconds=20.0, processes=2),
+        CodecRecipe(steps=8_000),
         PriorRecipe(steps=3_000, batch=4, crop_frames=480),
     ),
     "base": Recipe(

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 SPECTRA = (128, 256, 512, 1024, 2048)
-"""Sizes, in samples at 32 kHz; a quarter is the hop."""
+"""Sizes, in samples at 32 kHz; half is the hop: a quarter takes twice the time, and a third of a step on one core was this."""
 
 
 def spectral_loss(decoded: Tensor, audio: Tensor) -> Tensor:
@@ -13,7 +13,7 @@ def spectral_loss(decoded: Tensor, audio: Tensor) -> Tensor:
     losses = []
     for size in SPECTRA:
         window = torch.hann_window(size, device=audio.device)
-        ours, theirs = (torch.stft(_middle_side(x), size, size // 4, size, window, normalized=True, return_complex=True).abs() for x in (decoded, audio))
+        ours, theirs = (torch.stft(_middle_side(x), size, size // 2, size, window, normalized=True, return_complex=True).abs() for x in (decoded, audio))
         relative = (ours - theirs).norm() / theirs.norm().clamp(min=1e-3)
         logarithmic = ((ours + 1e-3).log() - (theirs + 1e-3).log()).abs().mean()
         losses.append(relative + logarithmic)

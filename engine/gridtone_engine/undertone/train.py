@@ -137,6 +137,10 @@ class Trainer(ABC):
         self.generator.set_state(state["generator"].cpu())
         self.step = state["step"]
 
+    def _half(self) -> torch.autocast:
+        """Multiplies in 16 bits, where gradients are needed: on one core with bf16 instructions a codec's step takes two thirds of the time."""
+        return torch.autocast(self.device.type, torch.bfloat16)
+
     @property
     def shape(self) -> Any:
         return getattr(self.recipe, self.part)
@@ -165,14 +169,18 @@ class CodecTrainer(Trainer):
         if quantise and not codec.quantiser.ready:
             codec.quantiser.initialise(self._many_latents(codec), self.generator)
         audio = self.crops.batch(self.step).to(self.device)
-        latents = codec.encoder(compress(codec.spectra(audio)))
+        with self._half():
+            latents = codec.encoder(compress(codec.spectra(audio)))
+        latents = latents.float()
         heard, commit, restarted = latents, latents.new_zeros(()), 0
         if quantise:
             restarted = codec.quantiser.update(latents.detach().flatten(0, 1), settings.codebook_decay, self.generator)
             rounded = codec.quantiser.decode(codec.quantiser.encode(latents.detach()))
             commit = F.mse_loss(latents, rounded)
             heard = latents + (rounded - latents).detach()  # the gradient passes the rounding as if it were not there
-        decoded = codec.audio(codec.decoder(heard))
+        with self._half():
+            spectra = codec.decoder(heard)
+        decoded = codec.audio(spectra)
         spectral, waveform = spectral_loss(decoded, audio), waveform_loss(decoded, audio)
         loss = settings.spectral_weight * spectral + waveform + settings.commit_weight * commit
         loss.backward()
@@ -234,7 +242,7 @@ class PriorTrainer(Trainer):
         assert isinstance(prior, Prior)
         codes, asked = crops.batch(step)
         told = [torch.from_numpy(part).to(self.device) for part in (asked.steps, asked.instruments, asked.sentence)]
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+        with self._half():
             return prior_loss(prior, codes.to(self.device), prior.condition(*told))
 
     @torch.inference_mode()
