@@ -1,4 +1,4 @@
-"""What happened: cues, plays, failures, states. The half of the library that holds no audio.
+"""What happened: cues, plays, failures, states, versions of the rules. The half of the library that holds no audio.
 
 What is written here must never stop the music: where the database refuses a write (a full disk, say), the music goes on, the refusal is logged, and `problem`
 says so until a write succeeds.
@@ -7,7 +7,7 @@ says so until a write succeeds.
 import logging
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -20,8 +20,9 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from gridtone.cue import Cue
 from gridtone.library.listening import Feedback, Play
+from gridtone.library.rules_version import RulesVersion
 from gridtone.library.span import StateSpan
-from gridtone.library.tables import FailureRow, FeedbackRow, MemoryRow, PlayRow, SpanRow, TrackRow
+from gridtone.library.tables import FailureRow, FeedbackRow, MemoryRow, PlayRow, RulesVersionRow, SpanRow, TrackRow
 from gridtone.words import Words
 
 log = logging.getLogger(__name__)
@@ -150,6 +151,28 @@ class History:
             states = session.scalars(select(SpanRow.state).order_by(SpanRow.start.desc(), SpanRow.id.desc()).limit(TRANSITIONS_REMEMBERED)).all()
         return Counter((before, after) for after, before in pairwise(states) if before != after)
 
+    def add_rules_version(self, text: str, author: str, reason: str, time: float, restores: int | None, put: Callable[[], None]) -> RulesVersion:
+        """Keep a version of the rules once `put` has put it in force; neither happens where either fails. Raises LibraryError, or what `put` raises."""
+        row = RulesVersionRow(time=time, author=author, reason=reason, restores=restores, text=text)
+        with self._writing("the version of the rules") as session:
+            session.add(row)
+            session.flush()
+            put()
+        return _rules_version(row)
+
+    def rules_versions(self, limit: int, before: int | None = None) -> list[RulesVersion]:
+        """Newest first, with numbers below `before`."""
+        query = select(RulesVersionRow).order_by(RulesVersionRow.number.desc()).limit(limit)
+        if before is not None:
+            query = query.where(RulesVersionRow.number < before)
+        with self._sessions() as session:
+            return [_rules_version(row) for row in session.scalars(query)]
+
+    def rules_version(self, number: int) -> RulesVersion | None:
+        with self._sessions() as session:
+            row = session.get(RulesVersionRow, number)
+            return _rules_version(row) if row else None
+
     def forget(self, before: float) -> None:
         """Forget plays, failures and states from before a time."""
         with self._remembering("the end of old history") as session:
@@ -188,6 +211,10 @@ class History:
 
 def set_value(session: Session, name: str, value: Any) -> None:
     session.merge(MemoryRow(name=name, value=value))
+
+
+def _rules_version(row: RulesVersionRow) -> RulesVersion:
+    return RulesVersion(row.number, row.time, row.author, row.reason, row.restores, row.text)
 
 
 def _span(row: SpanRow) -> StateSpan:

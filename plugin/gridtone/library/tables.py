@@ -105,6 +105,19 @@ class FeedbackRow(Table):
     time: Mapped[float]
 
 
+class RulesVersionRow(Table):
+    """The rules as they were at a time, column for column as in `rules_version.RulesVersion`. Rows are added, never changed nor removed."""
+
+    __tablename__ = "rules_versions"
+
+    number: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    time: Mapped[float]
+    author: Mapped[str]
+    reason: Mapped[str]
+    restores: Mapped[int | None]
+    text: Mapped[str]
+
+
 class MemoryRow(Table):
     """Single values that survive a restart: the last cue, the next seed."""
 
