@@ -6,6 +6,7 @@
     faults      doubtful and silent telemetry
     gateway     publishes, as a substation gateway would; a process of its own
     broker      for those who have none
+    year        a year of it as a recording
 
 Needs the extra `demo`. Nothing here is imported by `gridtone serve` on a site.
 """

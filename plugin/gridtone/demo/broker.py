@@ -19,7 +19,7 @@ from gridtone.demo.processes import spawn, stop
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 1883
-START_SECONDS = 10.0
+START_SECONDS = 30.0
 
 Kind = Literal["mosquitto", "amqtt"]
 
