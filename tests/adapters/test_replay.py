@@ -108,7 +108,7 @@ def test_times_and_speed(tmp_path, collect):
     assert time.time() - started >= 0.95
     offsets = [reading.time - readings[0].time for reading in readings]
     assert offsets == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1.0], abs=0.001)
-    assert abs(readings[0].time - started) < 2
+    assert readings[0].time >= started
 
 
 def test_loop(tmp_path, collect):

@@ -24,15 +24,13 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from gridtone_adapters import Adapter, MqttConfig, Reading, open_adapter
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from waiting import free_port
+
 POINTS = 2_000
 ROUNDS = 5
 TARGET = 0.85
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def packet(kind: int, body: bytes) -> bytes:

@@ -6,7 +6,6 @@ A real Mosquitto, `gridtone serve` with its default rules plus one state that a 
 import argparse
 import json
 import multiprocessing
-import socket
 import subprocess
 import sys
 import tempfile
@@ -28,6 +27,10 @@ from rich.table import Table
 
 from gridtone.demo.broker import start_broker
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from waiting import free_port
+
 RULE = """
   benchmark:
     when: benchmark > 0
@@ -38,12 +41,6 @@ RULE = """
 SIGNAL = """
   benchmark: {of: benchmark/trigger, stale_after: 1h}
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def client(port: int) -> mqtt.Client:

@@ -181,7 +181,7 @@ def server() -> Iterator[Server]:
     yield state
     httpd.shutdown()
     httpd.server_close()
-    thread.join(5)
+    thread.join()
 
 
 CONTENT = bytes(range(256)) * 10_000

@@ -1,7 +1,6 @@
 """A site of its own for the panel: `gridtone serve` at a broker."""
 
 import json
-import socket
 import subprocess
 import sys
 import threading
@@ -13,6 +12,8 @@ from typing import Any
 
 import paho.mqtt.publish
 import requests
+
+from waiting import free_port
 
 RULES = """\
 gridtone: 1
@@ -34,12 +35,6 @@ adapters:
     port: {broker}
     topics: [{{topic: "site/{{point...}}", point: "{{point}}", time_path: time}}]
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 60) -> Any:

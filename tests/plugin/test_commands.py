@@ -14,7 +14,7 @@ from gridtone.documents import DocumentError
 
 
 def gridtone(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "gridtone", *arguments], cwd=cwd, capture_output=True, text=True, timeout=120)
+    return subprocess.run([sys.executable, "-m", "gridtone", *arguments], cwd=cwd, capture_output=True, text=True, timeout=280)
 
 
 @pytest.mark.parametrize(("text", "said"), [("专注、沉稳、有节奏", "沉稳 → mood: steady"), ("calm ambient, 60 bpm, no drums", "60 bpm → tempo 60 bpm")])

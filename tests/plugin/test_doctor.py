@@ -3,7 +3,6 @@
 import http.server
 import json
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from gridtone.library.settings import LibrarySettings
 from gridtone.server import ServerSettings
 from gridtone_adapters import MqttConfig, MqttTopic, open_adapter
 from memory_backend import MemoryBackend, running
+from waiting import PATIENCE_SECONDS, free_port, until
 
 
 def site(tmp_path: Path, **settings: Any) -> Site:
@@ -31,7 +31,7 @@ def site(tmp_path: Path, **settings: Any) -> Site:
 
 @pytest.fixture(scope="module")
 def broker() -> Iterator[RunningBroker]:
-    with start_broker() as running_broker:
+    with start_broker(free_port()) as running_broker:
         yield running_broker
 
 
@@ -85,8 +85,8 @@ def test_the_library_is_tried_on_a_copy_and_left_alone_while_in_use(tmp_path: Pa
 
 def test_the_port_is_free_or_ours_or_taken(monkeypatch: pytest.MonkeyPatch):
     with running(MemoryBackend()) as url:
-        ours = doctor.check_port(ServerSettings(port=int(url.rpartition(":")[2])))
-    assert (ours.status, "service runs" in ours.detail) == ("ok", True)
+        ours = ServerSettings(port=int(url.rpartition(":")[2]))
+        until(lambda: (check := doctor.check_port(ours)).status == "ok" and "service runs" in check.detail)
     assert doctor.check_port(ServerSettings(port=0)).status == "ok"
 
     with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as other:
@@ -107,15 +107,18 @@ def test_engines_show_their_licence_and_what_fails(tmp_path: Path):
 
 def test_a_source_that_sends_one_that_is_silent_and_one_that_is_not_there(tmp_path: Path, broker: RunningBroker):
     publisher = Gateway(broker.host, broker.port, prefix="doctor")
-    assert publisher.wait_connected(5)
+    assert publisher.wait_connected(PATIENCE_SECONDS)
     publisher.publish([PointValue("line/L1/loading_pct", 50.0, "%")])
     sends = source(broker)
     silent = source(broker, name="silent", topics=[MqttTopic(topic="nowhere/{point...}", point="{point}")])
     gone = source(broker, name="gone", port=1)
-    checks = doctor.check_sources(site(tmp_path, adapters=(sends, silent, gone)))
-    publisher.close()
 
-    assert [check.status for check in checks] == ["ok", "warn", "fail"], checks
+    def as_expected() -> list[doctor.Check]:
+        checks = doctor.check_sources(site(tmp_path, adapters=(sends, silent, gone)))
+        return checks if [check.status for check in checks] == ["ok", "warn", "fail"] else []
+
+    checks = until(as_expected)
+    publisher.close()
     assert "1 readings" in checks[0].detail
     assert "127.0.0.1:1" in checks[2].detail
     assert doctor.check_sources(site(tmp_path))[0].status == "warn"
@@ -125,10 +128,7 @@ def test_a_running_service_keeps_its_session(broker: RunningBroker):
     config = source(broker, client_id="the-service")
     service = open_adapter(config)
     threading.Thread(target=lambda: list(service.batches()), daemon=True).start()
-    deadline = time.monotonic() + 10
-    while not service.health().connected:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: service.health().connected)
     doctor.check_source(config)
     assert service.health().connected and not service.health().problem
     service.close()

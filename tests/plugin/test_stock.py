@@ -30,6 +30,7 @@ from gridtone.stock.settings import StockSettings, cron_trigger
 from gridtone.stock.stock import StateNeed, Stock, prompt_hash
 from gridtone.stock.view import Level
 from gridtone_engine import Attributes, Prompt
+from waiting import until
 
 STATES = ("emergency", "alert", "day", "night")
 needs_strategy = st.lists(
@@ -129,7 +130,7 @@ def test_a_refresh_that_never_comes_is_refused(expression: str) -> None:
         StockSettings(refresh=expression)
 
 
-SETTINGS = StockSettings(per_state=2, track_seconds=12, first_seconds=10, hang_seconds=60, attempts=2, retry_minutes=0.5, refresh=None)
+SETTINGS = StockSettings(per_state=2, track_seconds=12, first_seconds=10, hang_seconds=250, attempts=2, retry_minutes=0.5, refresh=None)
 
 
 class Site:
@@ -144,7 +145,7 @@ class Site:
         self.stock.close()
         self.library.close()
 
-    def wait(self, condition: Callable[[], object], seconds: float = 100.0) -> None:
+    def wait(self, condition: Callable[[], object], seconds: float = 250.0) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             self.changed.clear()
@@ -361,10 +362,7 @@ def test_a_service_killed_while_it_samples_leaves_no_process_and_a_whole_library
             for _ in range(3 + 2 * round_):
                 sampler_id = service.stdout.readline().strip()
             service.kill()
-        deadline = time.monotonic() + 20
-        while Path(f"/proc/{sampler_id}").exists():
-            assert time.monotonic() < deadline, "the sampler outlived its service"
-            time.sleep(0.05)
+        until(lambda sampler=Path(f"/proc/{sampler_id}"): not sampler.exists())
         with Library.open(LibrarySettings(), data) as library:
             tracks = library.tracks(None, 1000)
             assert len(tracks) >= kept
@@ -390,18 +388,13 @@ def test_closing_in_the_middle_of_a_job_leaves_no_process_and_no_half_track(open
 
 def test_the_composer_fills_the_stock(tmp_path: Path) -> None:
     """Everything real: composer, gate, process, files. What lies in the store is measured from outside."""
-    changed = threading.Event()
     with Library.open(LibrarySettings(), tmp_path) as library:
         settings = SETTINGS.model_copy(update={"per_state": 1, "first_seconds": 20})
-        stock = Stock(library, settings, [EngineChoice("composer")], GateLimits(), changed.set)
+        stock = Stock(library, settings, [EngineChoice("composer")], GateLimits(), lambda: None)
         stock.set_states(needs(day="专注、沉稳、有节奏", alert="tense strings, 84 bpm, no drums"))
         stock.set_current("day")
         stock.start()
-        deadline = time.monotonic() + 100
-        while any(not level.fresh for level in stock.levels().values()):
-            assert time.monotonic() < deadline, stock.view()
-            changed.wait(0.2)
-            changed.clear()
+        until(lambda: all(level.fresh for level in stock.levels().values()), 250, stock.view)
         stock.close()
         assert stock.view().problem == ""
         [alert], [day] = library.tracks("alert", 5), library.tracks("day", 5)
