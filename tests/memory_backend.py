@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -201,8 +202,8 @@ def day_of_states(now: float) -> list[StateSpan]:
 
 
 @contextmanager
-def running(backend: MemoryBackend, **settings: Any) -> Iterator[str]:
-    """Serve `backend` on a loopback port (a free one unless said); yield the address."""
+def running(backend: MemoryBackend, folder: Path | None = None, **settings: Any) -> Iterator[str]:
+    """Serve `backend` on a loopback port (a free one unless said), with the tokens of a data folder; yield the address."""
     checked = ServerSettings(**{"port": 0, "max_listeners": 20} | settings)
     ready, stop = threading.Event(), threading.Event()
     addresses: list[str] = []
@@ -211,14 +212,14 @@ def running(backend: MemoryBackend, **settings: Any) -> Iterator[str]:
         addresses.append(address)
         ready.set()
 
-    thread = threading.Thread(target=serve, args=(create_app(backend, checked), checked, on_ready, stop))
+    thread = threading.Thread(target=serve, args=(create_app(backend, checked, folder), checked, on_ready, stop))
     thread.start()
     try:
-        assert ready.wait(10), "the server did not start"
+        assert ready.wait(120), "the server did not start"
         yield addresses[0]
     finally:
         stop.set()
-        thread.join(10)
+        thread.join(120)
         assert not thread.is_alive(), "the server did not stop"
 
 

@@ -35,6 +35,7 @@ from gridtone.documents import DocumentError
 from gridtone.library.database import DatabaseError, open_database
 from gridtone.library.lock import DirectoryInUseError, DirectoryLock
 from gridtone.server import ServerSettings
+from gridtone.server.tokens import Tokens
 from gridtone_adapters import AdapterConfig, MqttConfig, open_adapter
 from gridtone_engine import engine_names, open_engine
 
@@ -62,7 +63,7 @@ def examine(config: Path | None) -> list[Check]:
     except DocumentError as error:
         return [*machine, Check("settings", "fail", str(error), "correct what is named and run `gridtone check FILE`")]
     settings = Check("settings", "ok", f"{config or 'defaults'}: {len(rules.signals)} signals, {len(rules.states)} states")
-    return [*machine, settings, check_data_folder(site), check_library(site), check_port(site.server), *check_engines(site), *check_sources(site)]
+    return [*machine, settings, check_data_folder(site), check_library(site), check_port(site.server, site.data), *check_engines(site), *check_sources(site)]
 
 
 def show(checks: list[Check], as_json: bool) -> None:
@@ -208,10 +209,10 @@ def check_library(site: Site) -> Check:
     return Check("library", "ok", "not in use; the database opens, and its tables are today's or can become so")
 
 
-def check_port(server: ServerSettings) -> Check:
-    """Whether the port is free, or who has it."""
+def check_port(server: ServerSettings, data: Path | None = None) -> Check:
+    """Whether the port is free, or who has it; and whether the tokens, some of them in the folder `data`, can be used."""
     try:
-        server.tokens()
+        Tokens(server, data)
     except ValueError as error:
         return Check("port", "fail", str(error), "give the server its token before it starts")
     address = f"{server.host}:{server.port}"

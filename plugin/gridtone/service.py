@@ -296,4 +296,4 @@ class _RulesFile:
 def serve_site(site: Site, config: Path | None, on_ready: Callable[[str], None]) -> None:
     """Run a site until it is told to stop. Raises LibraryError, DocumentError, OSError or ValueError when it cannot start."""
     with Service(site, config) as service:
-        serve(create_app(service, site.server), site.server, on_ready)
+        serve(create_app(service, site.server, site.data), site.server, on_ready)

@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from gridtone.cli.access import token
 from gridtone.cli.common import console
 from gridtone.cli.history import explain, replay
 from gridtone.cli.rules import check, test
@@ -46,5 +47,5 @@ def main() -> None:
     """Plays the state of a power grid: telemetry in, music out."""
 
 
-for command in (generate, serve, demo, doctor, check, test, explain, replay):
+for command in (generate, serve, demo, doctor, check, test, explain, replay, token):
     main.add_command(command)

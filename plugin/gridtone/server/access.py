@@ -1,15 +1,21 @@
-"""Who may read: bearer tokens, a session cookie for browsers, host names, origins, and the headers that keep the page's own code the only code in it."""
+"""Who may do what: roles, tokens, a session cookie for browsers, host names, origins, and the headers that keep the page's own code the only code in it."""
 
-import hmac
 import logging
+import secrets
 import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, request
+from flask import Flask, Response, current_app, g, request
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
 from gridtone.server.answers import ApiError
 from gridtone.server.settings import ServerSettings
+from gridtone.server.tokens import ROLES, Role, Token, Tokens
 
 log = logging.getLogger(__name__)
 
@@ -30,16 +36,55 @@ SECURITY_HEADERS = {
     "X-Frame-Options": "DENY",
 }
 
+View = TypeVar("View", bound=Callable[..., Response])
+
+
+def needs(role: Role) -> Callable[[View], View]:
+    """A view for that role and those above it. Without this, any listener may ask. `person()` says who does."""
+
+    def mark(view: View) -> View:
+        view.needs = role  # type: ignore[attr-defined]
+        return view
+
+    return mark
+
+
+def role_needed(endpoint: str) -> Role | None:
+    """The least role that `endpoint` of the current application answers; None where everybody may ask."""
+    return None if endpoint in PUBLIC else getattr(current_app.view_functions[endpoint], "needs", "listener")
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who asks."""
+
+    name: str
+    """Of the token; `local` on a loopback that has no tokens."""
+    role: Role
+    token_id: str = ""
+
+    def may(self, role: Role) -> bool:
+        return ROLES.index(self.role) >= ROLES.index(role)
+
+
+def person() -> Person:
+    """Who makes the current request, of a view that is not public."""
+    asking = g.person
+    assert isinstance(asking, Person)
+    return asking
+
 
 class Access:
-    """Checks every request of an application against the site's settings."""
+    """Checks every request of an application against the site's settings and tokens."""
 
-    def __init__(self, settings: ServerSettings) -> None:
-        self._tokens = settings.tokens()
+    def __init__(self, settings: ServerSettings, folder: Path | None = None) -> None:
+        """`folder` is the data folder: its tokens are followed and its session key survives restarts. Raises ValueError or OSError."""
+        self._tokens = Tokens(settings, folder)
+        self._on_loopback = settings.on_loopback
         self._origins = frozenset(settings.allowed_origins)
-        # Without a token, a web page elsewhere could rebind its own host name to this machine and read the API; with one it has nothing to show.
-        self._host_names = {"localhost", "127.0.0.1", "::1", settings.host} if settings.on_loopback and not self._tokens else None
-        if self._tokens and not settings.on_loopback and settings.tls_certificate is None:
+        self._own_names = {"localhost", "127.0.0.1", "::1", settings.host}
+        self._sessions = URLSafeTimedSerializer(_secret(folder), salt="gridtone session")
+        if not self._on_loopback and settings.tls_certificate is None:
             log.warning("listening on %s without TLS: tokens travel readable. Set tls_certificate and tls_key, or put a TLS proxy in front", settings.host)
 
     def guard(self, app: Flask) -> None:
@@ -48,46 +93,79 @@ class Access:
 
     @property
     def open(self) -> bool:
-        """Nobody needs a token."""
-        return not self._tokens
+        """Nobody needs a token, since only this machine can ask and there is none."""
+        return self._on_loopback and not self._tokens.all()
 
     def granted(self) -> bool:
-        """The current request carries a valid token or session."""
-        if self.open:
-            return True
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() == "bearer":
-            return self._matching(token.strip()) is not None
-        return any(_session_holds(known, request.cookies.get(COOKIE, "")) for known in self._tokens)
+        """The current request comes from somebody who may listen."""
+        return g.person is not None
 
-    def open_session(self, token: str, response: Response) -> None:
+    def still(self, person: Person) -> bool:
+        """What let this person in does so yet."""
+        return self._tokens.by_id(person.token_id) is not None if person.token_id else self.open
+
+    def open_session(self, text: str, response: Response) -> None:
         """Give the browser a cookie, since its EventSource cannot send a token. The cookie proves the token without holding it, and dies with it."""
-        known = self._matching(token)
-        if known is None:
+        token = self._tokens.find(text)
+        if token is None:
             log.warning("sign-in refused from %s: unknown token", request.remote_addr)
             raise ApiError(401, "token_refused", "this token is not known here", "ask whoever runs gridtone for a token")
-        session = _serializer(known).dumps("listener")
+        session = self._sessions.dumps(token.id)
         assert isinstance(session, str)
         response.set_cookie(COOKIE, session, max_age=SESSION_SECONDS, httponly=True, samesite="Strict", secure=request.is_secure)
 
-    def _matching(self, token: str) -> str | None:
-        offered = token.encode()
-        return next((known for known in self._tokens if hmac.compare_digest(known.encode(), offered)), None)
+    def _who(self) -> Person | None:
+        if self.open:
+            # A proxy on this machine brings people from elsewhere: they may listen, as they always could, but not be taken for whoever sits here.
+            forwarded = any(name in request.headers for name in ("Forwarded", "Via", "X-Forwarded-For", "X-Real-Ip"))
+            return Person("forwarded", "listener") if forwarded else Person("local", "admin")
+        scheme, _, text = request.headers.get("Authorization", "").partition(" ")
+        token = self._tokens.find(text.strip()) if scheme.lower() == "bearer" else self._signed_in()
+        return Person(token.name, token.role, token.id) if token else None
+
+    def _signed_in(self) -> Token | None:
+        try:
+            return self._tokens.by_id(str(self._sessions.loads(request.cookies.get(COOKIE, ""), max_age=SESSION_SECONDS)))
+        except BadSignature:
+            return None
 
     def _admit(self) -> Response | None:
-        if self._host_names is not None and (urlsplit(f"//{request.host}").hostname or "") not in self._host_names:
+        g.person = None
+        if self.open and _host_name(request.host) not in self._own_names:
+            # Without a token, a web page elsewhere could rebind its own host name to this machine and read the API; with one it has nothing to show.
             raise ApiError(
                 421,
                 "wrong_host",
                 f"this server does not answer for the host {request.host!r}",
-                "open it as http://127.0.0.1, or set a token to serve other names",
+                "open it as http://127.0.0.1, or make a token to serve other names",
             )
         if request.method == "OPTIONS":
             return Response(status=204)
-        if request.endpoint is None or request.endpoint in PUBLIC or self.granted():
+        g.person = self._who()
+        if request.method not in ("GET", "HEAD") and not self._own_page_asks():
+            raise ApiError(403, "foreign_page", "a web page from elsewhere asked for this", "do it on gridtone's own page, or send a token without an Origin")
+        role = role_needed(request.endpoint) if request.endpoint else None
+        if role is None:
             return None
-        log.warning("refused %s %s from %s: no valid token", request.method, request.path, request.remote_addr)
-        raise ApiError(401, "token_needed", "this needs a valid token", "send `Authorization: Bearer <token>`, or sign in on the page")
+        if g.person is None:
+            log.warning("refused %s %s from %s: no valid token", request.method, request.path, request.remote_addr)
+            raise ApiError(401, "token_needed", "this needs a valid token", "send `Authorization: Bearer <token>`, or sign in on the page")
+        if not g.person.may(role):
+            log.warning("refused %s %s: %s has the role %s and it takes %s", request.method, request.path, g.person.name, g.person.role, role)
+            raise ApiError(
+                403,
+                "role_needed",
+                f"this takes the role {role}, and {g.person.name} has the role {g.person.role}",
+                f"`gridtone token create NAME --role {role}` makes a token that may",
+            )
+        return None
+
+    def _own_page_asks(self) -> bool:
+        """No page of another origin changes anything in the name of whoever has it open: not with a cookie, nor on a loopback without tokens."""
+        if (site := request.headers.get("Sec-Fetch-Site")) is not None:
+            return site in ("same-origin", "none")
+        origin = request.headers.get("Origin")
+        return origin is None or origin.partition("://")[2] == request.host
 
     def _add_headers(self, response: Response) -> Response:
         response.headers.update(SECURITY_HEADERS)
@@ -105,13 +183,23 @@ class Access:
         return response
 
 
-def _serializer(token: str) -> URLSafeTimedSerializer:
-    return URLSafeTimedSerializer(token, salt="gridtone session")
-
-
-def _session_holds(token: str, cookie: str) -> bool:
+def _host_name(host: str) -> str:
     try:
-        _serializer(token).loads(cookie, max_age=SESSION_SECONDS)
-    except BadSignature:
-        return False
-    return True
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:  # such as a bracket that never closes
+        return ""
+
+
+def _secret(folder: Path | None) -> str:
+    """What sessions are signed with: kept beside the tokens, so that a restart of the service signs nobody out."""
+    if folder is None:
+        return secrets.token_hex(32)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "session-key"
+    with suppress(FileExistsError):
+        path.touch(mode=0o600, exist_ok=False)
+        path.write_text(secrets.token_hex(32), encoding="ascii")
+    secret = path.read_text(encoding="ascii")
+    if len(secret) < 64:
+        raise ValueError(f"{path} is damaged: remove it, and everybody signs in anew")
+    return secret

@@ -13,7 +13,7 @@ from gridtone.cue import Cue
 from gridtone.library.track import Track
 from gridtone.rules.explanation import Explanation
 from gridtone.rules.standing import Standing
-from gridtone.server.access import COOKIE, Access
+from gridtone.server.access import COOKIE, Access, person
 from gridtone.server.answers import Adapters, ApiError, Feedbacks, History, Plays, Readiness, Signals, States, Tracks, answer
 from gridtone.server.backend import Backend, Codec, SamplerView
 from gridtone.server.openapi import Parameter, describe, document
@@ -64,7 +64,8 @@ def create_api(backend: Backend, access: Access, streams: Streams) -> Blueprint:
         errors=(503,),
     )
     def events() -> Response:
-        return streams.open()
+        listener = person()
+        return streams.open(lambda: access.still(listener))
 
     @route("/api/v1/states")
     @describe("Every state of the rules, with its stock of tracks.", answers=States)

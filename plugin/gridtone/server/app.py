@@ -1,6 +1,7 @@
 """The Flask application over a running service."""
 
 import logging
+from pathlib import Path
 
 from flask import Flask, Response, request
 from prometheus_client import Counter
@@ -19,12 +20,12 @@ REQUESTS = Counter("gridtone_http_requests", "HTTP requests answered", ["endpoin
 LARGEST_BODY_BYTES = 16 * 1024
 
 
-def create_app(backend: Backend, settings: ServerSettings) -> Flask:
-    """An application that serves `backend`. Raises ValueError where the settings' tokens cannot be used."""
+def create_app(backend: Backend, settings: ServerSettings, folder: Path | None = None) -> Flask:
+    """An application that serves `backend`. `folder` is the data folder, which the tokens are in. Raises ValueError or OSError where tokens cannot be used."""
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY_BYTES
     app.extensions["gridtone"] = backend
-    access = Access(settings)
+    access = Access(settings, folder)
     access.guard(app)
     app.register_blueprint(create_api(backend, access, Streams(backend, settings.max_listeners)))
     app.register_error_handler(ApiError, error_answer)

@@ -15,6 +15,7 @@ View = Callable[..., Response]
 ERRORS = {
     400: "A parameter is wrong",
     401: "A valid token is needed",
+    403: "The token's role does not suffice, or a foreign page asks",
     404: "There is no such thing",
     416: "The range cannot be served",
     503: "Not now",
@@ -77,7 +78,8 @@ def document(app: Flask) -> dict[str, Any]:
             continue
         path = rule.rule.replace("<", "{").replace(">", "}")
         [method] = (rule.methods or set()) - {"HEAD", "OPTIONS"}
-        paths.setdefault(path, {})[method.lower()] = _operation(rule.endpoint, operation, schema_of)
+        role = getattr(app.view_functions[rule.endpoint], "needs", None)
+        paths.setdefault(path, {})[method.lower()] = _operation(rule.endpoint, operation, schema_of, role)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -98,7 +100,7 @@ def document(app: Flask) -> dict[str, Any]:
     }
 
 
-def _operation(endpoint: str, operation: Operation, schema_of: Mapping[type | None, Any]) -> dict[str, Any]:
+def _operation(endpoint: str, operation: Operation, schema_of: Mapping[type | None, Any], role: str | None) -> dict[str, Any]:
     responses: dict[str, Any] = {}
     content: dict[str, Any] = {}
     if operation.answers is not None:
@@ -108,7 +110,8 @@ def _operation(endpoint: str, operation: Operation, schema_of: Mapping[type | No
     good = {200: "OK", **operation.statuses} if operation.content is not None else operation.statuses
     for status, meaning in good.items():
         responses[str(status)] = {"description": meaning} | ({"content": content} if content and status != 304 else {})
-    for status in (*operation.errors, 401):
+    forbidden = (403,) if role or operation.body is not None else ()
+    for status in (*operation.errors, 401, *forbidden):
         responses.setdefault(str(status), {"description": ERRORS[status], "content": {"application/json": {"schema": schema_of[Error]}}})
     described: dict[str, Any] = {
         "operationId": endpoint.removeprefix("api."),
@@ -118,6 +121,8 @@ def _operation(endpoint: str, operation: Operation, schema_of: Mapping[type | No
         ],
         "responses": responses,
     }
+    if role:
+        described["description"] = f"Takes the role {role}."
     if operation.body is not None:
         described["requestBody"] = {"required": True, "content": {"application/json": {"schema": dict(operation.body)}}}
     return described

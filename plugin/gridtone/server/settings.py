@@ -16,8 +16,10 @@ class ServerSettings(BaseModel):
 
     host: str = Field(default="127.0.0.1", description="Address to listen on. Beyond loopback (0.0.0.0, say) a token is required.")
     port: int = Field(default=8765, ge=0, le=65535, description="TCP port; 0 takes a free one.")
-    token_file: Path | None = Field(default=None, description="File of bearer tokens, one a line; empty lines and lines that begin with # are skipped.")
-    token_env: str | None = Field(default=None, description="Name of an environment variable that holds bearer tokens, separated by spaces.")
+    token_file: Path | None = Field(
+        default=None, description="File of listeners' tokens beside those of `gridtone token`, one a line; empty lines and lines that begin with # are skipped."
+    )
+    token_env: str | None = Field(default=None, description="Name of an environment variable that holds listeners' tokens, separated by spaces.")
     tls_certificate: Path | None = Field(default=None, description="PEM file of the certificate and its chain. With it the server speaks HTTPS only.")
     tls_key: Path | None = Field(default=None, description="PEM file of the certificate's private key.")
     allowed_origins: tuple[str, ...] = Field(
@@ -27,11 +29,6 @@ class ServerSettings(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> "ServerSettings":
-        if not self.on_loopback and self.token_file is None and self.token_env is None:
-            raise ValueError(
-                f"refusing to listen on {self.host} without a token: anyone on the network could see the grid's state. "
-                "Set token_file or token_env, or listen on 127.0.0.1"
-            )
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("tls_certificate and tls_key belong together: set both or neither")
         return self

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from flask import Response, request
@@ -13,6 +13,8 @@ from gridtone.server.backend import Backend
 
 HEARTBEAT_SECONDS = 2.0
 RECONNECT_MILLISECONDS = 1500
+LOOK_SECONDS = HEARTBEAT_SECONDS / 3
+"""How often a stream without events sees whether its listener is still let in."""
 
 LISTENERS = Gauge("gridtone_listeners", "Event streams open now")
 
@@ -25,8 +27,11 @@ class Streams:
         self._most = most
         self._places = threading.BoundedSemaphore(most)
 
-    def open(self) -> Response:
-        """A stream for the current request, resumed after its `Last-Event-ID`. Raises ApiError 503 when all places are taken."""
+    def open(self, still: Callable[[], bool]) -> Response:
+        """A stream for the current request, resumed after its `Last-Event-ID`, for as long as `still` holds.
+
+        Raises ApiError 503 when all places are taken.
+        """
         if not self._backend.alive():
             raise ApiError(503, "stalled", "the service no longer watches the time", "restart it; its log says what happened last")
         if not self._places.acquire(blocking=False):
@@ -37,7 +42,7 @@ class Streams:
                 "try again later, or raise server.max_listeners in the configuration",
             )
         LISTENERS.inc()
-        response = Response(self._frames(), mimetype="text/event-stream")
+        response = Response(self._frames(still), mimetype="text/event-stream")
         response.call_on_close(self._leave)
         response.headers["Cache-Control"] = "no-store"
         response.headers["X-Accel-Buffering"] = "no"
@@ -47,7 +52,7 @@ class Streams:
         LISTENERS.dec()
         self._places.release()
 
-    def _frames(self) -> Iterator[bytes]:
+    def _frames(self, still: Callable[[], bool]) -> Iterator[bytes]:
         events = self._backend.events
         last_id = events.last_id
         try:
@@ -56,18 +61,22 @@ class Streams:
             after_id = last_id
         if not 0 <= after_id <= last_id:  # from another life of the service: the snapshot below is all there is to say
             after_id = last_id
-        return self._follow(after_id)
+        return self._follow(after_id, still)
 
-    def _follow(self, after_id: int) -> Iterator[bytes]:
+    def _follow(self, after_id: int, still: Callable[[], bool]) -> Iterator[bytes]:
         yield b"retry: %d\n\n" % RECONNECT_MILLISECONDS + _frame("heartbeat", Heartbeat(time.time()), after_id)
         yield _frame("state", self._backend.standing()) + _frame("cue", self._backend.cue())
-        for event in self._backend.events.subscribe(after_id, HEARTBEAT_SECONDS):
-            if not self._backend.alive():
+        told_at = time.monotonic()
+        for event in self._backend.events.subscribe(after_id, LOOK_SECONDS):
+            if not self._backend.alive() or not still():
                 return
-            if event is None:
+            if event is not None:
+                yield _frame(event.kind, event.payload, event.id)
+            elif time.monotonic() > told_at + HEARTBEAT_SECONDS - LOOK_SECONDS / 2:
                 yield _frame("heartbeat", Heartbeat(time.time()))
             else:
-                yield _frame(event.kind, event.payload, event.id)
+                continue
+            told_at = time.monotonic()
 
 
 def _frame(kind: str, payload: Any, event_id: int | None = None) -> bytes:
