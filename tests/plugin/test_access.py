@@ -1,0 +1,237 @@
+"""Who may do what, as people meet it: tokens from the command line, a service that follows them, roles, sessions."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import requests
+from flask import Flask, Response
+from flask.testing import FlaskClient
+
+from gridtone.server import ServerSettings, create_app
+from gridtone.server.access import needs, person
+from gridtone.server.tokens import Role, TokenError, TokenFile
+from memory_backend import MemoryBackend, running
+from waiting import PATIENCE_SECONDS, until
+
+STATE = "/api/v1/state"
+
+
+def gridtone(*arguments: str, data: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "GRIDTONE_DATA": str(data)}
+    return subprocess.run([sys.executable, "-m", "gridtone", *arguments], env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+
+
+def status(url: str, token: str = "", path: str = STATE) -> int:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    return requests.get(url + path, headers=headers, timeout=PATIENCE_SECONDS).status_code
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def app(folder: Path) -> Flask:
+    """With one view for each role beside its own."""
+    app = create_app(MemoryBackend(), ServerSettings(), folder)
+
+    def view() -> Response:
+        return Response(f"{person().name} {person().role}")
+
+    roles: tuple[Role, ...] = ("editor", "admin")
+    for role in roles:
+        app.add_url_rule(f"/{role}", role, needs(role)(lambda: view()), methods=["GET", "POST"])
+    app.add_url_rule("/listener", "listener", view)
+    return app
+
+
+@pytest.fixture
+def client(app: Flask) -> Iterator[FlaskClient]:
+    with app.test_client() as client:
+        yield client
+
+
+def test_each_role_may_do_what_those_below_it_may(client: FlaskClient, folder: Path) -> None:
+    tokens = {role: TokenFile(folder).create(f"the {role}", role) for role in ("listener", "editor", "admin")}
+    allowed = {"listener": (200, 403, 403), "editor": (200, 200, 403), "admin": (200, 200, 200)}
+    until(lambda: client.get("/listener").status_code == 401)
+    for role, token in tokens.items():
+        answers = [client.get(f"/{view}", headers=bearer(token)) for view in allowed]
+        assert tuple(answer.status_code for answer in answers) == allowed[role]
+        assert answers[0].text == f"the {role} {role}"
+    refused = client.get("/admin", headers=bearer(tokens["editor"])).get_json()["error"]
+    assert refused["code"] == "role_needed"
+    assert refused["message"] == "this takes the role admin, and the editor has the role editor"
+    assert client.get("/editor").status_code == 401, "nobody is told what a role could do"
+
+
+def test_whoever_sits_at_a_machine_without_tokens_is_its_admin_but_nobody_that_a_proxy_brings(client: FlaskClient) -> None:
+    assert client.get("/admin").text == "local admin"
+    for name in ("X-Forwarded-For", "Forwarded", "Via", "X-Real-IP"):
+        assert client.get("/editor", headers={name: "192.0.2.7"}).status_code == 403, name
+        assert client.get("/listener", headers={name: "192.0.2.7"}).status_code == 200, name
+
+
+def test_a_page_from_elsewhere_changes_nothing(client: FlaskClient) -> None:
+    for headers in (
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://["},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ):
+        refused = client.post("/editor", headers=headers)
+        assert (refused.status_code, refused.get_json()["error"]["code"]) == (403, "foreign_page"), headers
+    for headers in ({}, {"Origin": "http://localhost"}, {"Sec-Fetch-Site": "same-origin", "Origin": "https://behind.a.proxy"}):
+        assert client.post("/editor", headers=headers).status_code == 200, headers
+
+
+def test_tokens_come_and_go_while_the_service_runs(folder: Path) -> None:
+    with running(MemoryBackend(), folder) as url:
+        assert status(url) == 200, "no token yet: whoever sits here"
+        made = gridtone("token", "create", "desk 3", "--role", "editor", "--expires", "90d", data=folder)
+        assert made.returncode == 0, made.stderr
+        token = made.stdout.strip()
+        assert token.startswith("gridtone_") and token not in made.stderr and "desk 3, editor, until" in made.stderr
+        until(lambda: status(url) == 401)
+        assert status(url, token) == 200
+        listed = gridtone("token", "list", data=folder).stdout
+        assert "desk 3" in listed and "editor" in listed and token not in listed
+        revoked = gridtone("token", "create", "keeps the door shut", data=folder), gridtone("token", "revoke", "desk 3", data=folder)
+        assert not any(run.returncode for run in revoked)
+        until(lambda: status(url, token) == 401)
+
+
+def test_what_a_revoked_token_opened_ends_with_it(folder: Path) -> None:
+    tokens = TokenFile(folder)
+    tokens.create("another", "listener")
+    token = tokens.create("desk", "listener")
+    with running(MemoryBackend(), folder) as url:
+        browser = requests.Session()
+        assert browser.post(f"{url}/api/v1/session", json={"token": token}, timeout=PATIENCE_SECONDS).status_code == 204
+        assert browser.get(url + STATE, timeout=PATIENCE_SECONDS).ok
+        with browser.get(f"{url}/api/v1/events", stream=True, timeout=PATIENCE_SECONDS) as stream:
+            assert stream.ok
+            tokens.revoke("desk")
+            for _ in stream.iter_lines():
+                pass  # until it ends; a stream that did not would run into the test's time limit
+        assert browser.get(url + STATE, timeout=PATIENCE_SECONDS).status_code == 401
+        tokens.create("desk", "admin")
+        assert browser.get(url + STATE, timeout=PATIENCE_SECONDS).status_code == 401, "a new token of that name is another token"
+
+
+def test_a_browser_stays_signed_in_over_a_restart(folder: Path) -> None:
+    token = TokenFile(folder).create("desk", "editor")
+    with running(MemoryBackend(), folder) as url:
+        cookies = requests.post(f"{url}/api/v1/session", json={"token": token}, timeout=PATIENCE_SECONDS).cookies
+    with running(MemoryBackend(), folder) as url:
+        assert requests.get(url + STATE, cookies=cookies, timeout=PATIENCE_SECONDS).ok
+    (folder / "session-key").unlink()
+    with running(MemoryBackend(), folder) as url:
+        assert requests.get(url + STATE, cookies=cookies, timeout=PATIENCE_SECONDS).status_code == 401, "signed by a key that is gone"
+
+
+def test_only_hashes_are_kept_and_only_for_their_owner(folder: Path) -> None:
+    token = TokenFile(folder).create("desk", "admin")
+    create_app(MemoryBackend(), ServerSettings(), folder)
+    for file in folder.iterdir():
+        assert token not in file.read_text() and token.removeprefix("gridtone_") not in file.read_text()
+        assert file.stat().st_mode & 0o077 == 0, file
+    [kept] = json.loads((folder / "tokens.json").read_text())
+    with running(MemoryBackend(), folder) as url:
+        assert status(url, kept["sha256"]) == 401, "the hash is no token"
+
+
+def test_an_expired_token_is_refused_and_does_not_open_the_door(client: FlaskClient, folder: Path) -> None:
+    tokens = TokenFile(folder)
+    old = tokens.create("old", "admin", datetime.now(UTC) - timedelta(seconds=1))
+    until(lambda: client.get("/listener").status_code == 401)
+    assert client.get("/listener", headers=bearer(old)).status_code == 401
+    assert tokens.read()[0].expired
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        '[{"name": "x"}]',
+        '[{"name": "x", "role": "root", "sha256": ""}]',
+        '[{"name": "x", "role": "admin", "sha256": "", "expires": "2001-01-01T00:00:00"}]',
+    ],
+)
+def test_a_damaged_file_lets_nobody_in_until_it_is_mended(client: FlaskClient, folder: Path, text: str, caplog: pytest.LogCaptureFixture) -> None:
+    token = TokenFile(folder).create("desk", "listener")
+    good = (folder / "tokens.json").read_text()
+    until(lambda: client.get("/listener", headers=bearer(token)).status_code == 200 and client.get("/listener").status_code == 401)
+    (folder / "tokens.json").write_text(text)
+    until(lambda: client.get("/listener", headers=bearer(token)).status_code == 401)
+    assert client.get("/listener").status_code == 401
+    assert "tokens.json" in caplog.text
+    with pytest.raises(TokenError, match=r"tokens\.json"):
+        create_app(MemoryBackend(), ServerSettings(), folder)
+    with pytest.raises(TokenError, match=r"tokens\.json"):
+        TokenFile(folder).create("another", "admin")
+    (folder / "tokens.json").write_text(good)
+    until(lambda: client.get("/listener", headers=bearer(token)).status_code == 200)
+
+
+def test_many_may_make_tokens_at_once(folder: Path) -> None:
+    gate = threading.Barrier(8)
+
+    def make(number: int) -> str:
+        gate.wait()
+        return TokenFile(folder).create(f"desk {number}", "listener")
+
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(make, range(8)))
+    assert len(set(made)) == len(TokenFile(folder).read()) == 8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("create", "desk"), "already"),
+        (("create", ""), "cannot name"),
+        (("create", "a\nb"), "cannot name"),
+        (("create", "x", "--role", "root"), "root"),
+        (("create", "x", "--expires", "soon"), "soon"),
+        (("revoke", "nobody"), "gridtone token list"),
+    ],
+)
+def test_the_command_line_says_what_is_wrong(folder: Path, arguments: tuple[str, ...], message: str) -> None:
+    TokenFile(folder).create("desk", "listener")
+    before = (folder / "tokens.json").read_bytes()
+    run = gridtone("token", *arguments, data=folder)
+    assert run.returncode != 0 and message in run.stderr and "Traceback" not in run.stderr
+    assert (folder / "tokens.json").read_bytes() == before
+
+
+def test_the_network_is_listened_to_with_tokens_of_either_kind_only(folder: Path) -> None:
+    beyond = ServerSettings(host="192.0.2.1")
+    with pytest.raises(ValueError, match=r"refusing to listen on 192\.0\.2\.1 without a token.*gridtone token create"):
+        create_app(MemoryBackend(), beyond, folder)
+    TokenFile(folder).create("desk", "listener")
+    create_app(MemoryBackend(), beyond, folder)
+
+
+def test_a_network_service_that_loses_its_tokens_stays_shut(folder: Path) -> None:
+    token = TokenFile(folder).create("desk", "listener")
+    client = create_app(MemoryBackend(), ServerSettings(host="192.0.2.1"), folder).test_client()
+    assert client.get(STATE, headers=bearer(token)).status_code == 200
+    TokenFile(folder).revoke("desk")
+    until(lambda: client.get(STATE, headers=bearer(token)).status_code == 401)
+    assert client.get(STATE).status_code == 401
