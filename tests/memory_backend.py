@@ -14,10 +14,13 @@ from typing import Any, BinaryIO
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
+from sqlalchemy import StaticPool, create_engine
 
 from gridtone.cue import Cue
 from gridtone.events import EventLog
+from gridtone.library.audit import Audit
 from gridtone.library.listening import Feedback, Play
+from gridtone.library.tables import AuditRow, Table
 from gridtone.library.track import Track
 from gridtone.rules.explanation import Explanation, StateReasons
 from gridtone.rules.standing import Comparison, SignalView, Standing
@@ -67,6 +70,7 @@ class MemoryBackend:
 
     def __init__(self) -> None:
         self.events = EventLog()
+        self.audit = audit_in_memory()
         self.audio: dict[tuple[str, str], bytes] = {}
         self.library: dict[str, Track] = {}
         self.spans: list[StateSpan] = []
@@ -186,6 +190,12 @@ class MemoryBackend:
 
     def not_ready(self) -> Sequence[str]:
         return self.missing
+
+
+def audit_in_memory() -> Audit:
+    database = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+    Table.metadata.create_all(database, [AuditRow.__table__])
+    return Audit(database)
 
 
 def day_of_states(now: float) -> list[StateSpan]:

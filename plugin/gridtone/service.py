@@ -52,6 +52,7 @@ class Service:
         rules = site.load_rules()
         self._library = Library.open(site.library, site.data)
         self.events = EventLog()
+        self.audit = self._library.audit
         self._lock = threading.RLock()
         self._closing = threading.Event()
         self._ticked_at = time.monotonic()

@@ -15,9 +15,10 @@ import requests
 from flask import Flask, Response
 from flask.testing import FlaskClient
 
+from gridtone.person import Role
 from gridtone.server import ServerSettings, create_app
 from gridtone.server.access import needs, person
-from gridtone.server.tokens import Role, TokenError, TokenFile
+from gridtone.server.tokens import TokenError, TokenFile
 from memory_backend import MemoryBackend, running
 from waiting import PATIENCE_SECONDS, until
 

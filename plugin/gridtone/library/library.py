@@ -11,6 +11,7 @@ from typing import BinaryIO, Literal, Self
 
 from sqlalchemy import ColumnElement, Engine, and_, case, delete, func, select, update
 
+from gridtone.library.audit import Audit
 from gridtone.library.database import DatabaseError, open_database
 from gridtone.library.history import History, LibraryError, set_value
 from gridtone.library.lock import DirectoryInUseError, DirectoryLock
@@ -46,6 +47,7 @@ class Library(History):
     def __init__(self, settings: LibrarySettings, database: Engine, store: Store, lock: DirectoryLock) -> None:
         super().__init__(database)
         self.settings = settings
+        self.audit = Audit(database)
         self._store = store
         self._lock = lock
         self._files_lock = threading.Lock()
@@ -95,7 +97,7 @@ class Library(History):
 
     def problem(self) -> str:
         """What the library cannot do now, and what to do about it; empty when nothing is wrong."""
-        return self._unwritten or self.no_room()
+        return self._unwritten or self.audit.problem or self.no_room()
 
     def no_room(self) -> str:
         """Why no more tracks can be kept; empty while there is room."""

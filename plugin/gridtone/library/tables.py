@@ -125,3 +125,20 @@ class MemoryRow(Table):
 
     name: Mapped[str] = mapped_column(String(32), primary_key=True)
     value: Mapped[Any] = mapped_column(JSON)
+
+
+class AuditRow(Table):
+    """An entry of the audit log, column for column as in `audit.AuditEntry`. The database refuses to change or remove one."""
+
+    __tablename__ = "audit"
+    __table_args__ = (Index(None, "action"),)
+
+    number: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False)
+    time: Mapped[float]
+    person: Mapped[str]
+    role: Mapped[str]
+    action: Mapped[str]
+    what: Mapped[str]
+    detail: Mapped[str]
+    previous: Mapped[str] = mapped_column(String(64))
+    hash: Mapped[str] = mapped_column(String(64))

@@ -5,7 +5,6 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -13,9 +12,10 @@ from urllib.parse import urlsplit
 from flask import Flask, Response, current_app, g, request
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
+from gridtone.person import Person, Role
 from gridtone.server.answers import ApiError
 from gridtone.server.settings import ServerSettings
-from gridtone.server.tokens import ROLES, Role, Token, Tokens
+from gridtone.server.tokens import Token, Tokens
 
 log = logging.getLogger(__name__)
 
@@ -52,19 +52,6 @@ def needs(role: Role) -> Callable[[View], View]:
 def role_needed(endpoint: str) -> Role | None:
     """The least role that `endpoint` of the current application answers; None where everybody may ask."""
     return None if endpoint in PUBLIC else getattr(current_app.view_functions[endpoint], "needs", "listener")
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """Who asks."""
-
-    name: str
-    """Of the token; `local` on a loopback that has no tokens."""
-    role: Role
-    token_id: str = ""
-
-    def may(self, role: Role) -> bool:
-        return ROLES.index(self.role) >= ROLES.index(role)
 
 
 def person() -> Person:

@@ -6,6 +6,7 @@ from typing import BinaryIO, Literal, Protocol
 
 from gridtone.cue import Cue
 from gridtone.events import EventLog
+from gridtone.library.audit import Audit
 from gridtone.library.listening import Feedback, Play
 from gridtone.library.span import StateSpan
 from gridtone.library.track import Track
@@ -41,6 +42,7 @@ class Backend(Protocol):
     """The running service. Every method is quick and safe to call from any thread."""
 
     events: EventLog
+    audit: Audit
 
     def alive(self) -> bool:
         """Time is being watched. Where it is not, nothing that listeners are told can be trusted, and they are left without a heartbeat."""

@@ -17,17 +17,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, get_args
 
 import msgspec
 
+from gridtone.person import Role
 from gridtone.server.settings import ServerSettings
 
 log = logging.getLogger(__name__)
-
-Role = Literal["listener", "editor", "admin"]
-ROLES: tuple[Role, ...] = get_args(Role)
-"""Each may do what those before it may."""
 
 PREFIX = "gridtone_"
 """So that scanners for leaked secrets find it."""

@@ -1,0 +1,120 @@
+"""The audit log grows, tells tampering, and holds no secret."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from test_library import library, postgresql  # noqa: F401 - fixtures
+
+from gridtone.library.audit import FIRST, AuditError
+from gridtone.library.library import Library
+from gridtone.library.settings import LibrarySettings
+from gridtone.person import Person
+from waiting import PATIENCE_SECONDS
+
+EDITOR = Person("Grid planning", "editor")
+
+
+def three_entries(library: Library) -> None:  # noqa: F811
+    library.audit.record(EDITOR, "rules_saved", "rules.yaml", {"version": 7, "reason": "新的限值"})
+    library.audit.record(None, "rules_taken_over", "rules.yaml")
+    library.audit.record(EDITOR, "rules_saved", "rules.yaml", {"version": 8})
+
+
+def test_every_entry_is_sealed_with_the_one_before_and_anybody_can_verify_it(library: Library) -> None:  # noqa: F811
+    three_entries(library)
+    entries = list(library.audit.verified())
+    assert [(entry.number, entry.person, entry.role, entry.action) for entry in entries] == [
+        (1, "Grid planning", "editor", "rules_saved"),
+        (2, "gridtone", "", "rules_taken_over"),
+        (3, "Grid planning", "editor", "rules_saved"),
+    ]
+    assert library.audit.entries(2) == entries[:0:-1]
+    assert library.audit.entries(9, before=3) == entries[1::-1]
+    assert library.audit.last("rules_saved") == entries[2]
+    assert library.audit.last("nothing") is None
+    previous = FIRST
+    for entry in entries:
+        sealed = [entry.number, entry.time, entry.person, entry.role, entry.action, entry.what, entry.detail, previous]
+        previous = hashlib.sha256(json.dumps(sealed, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
+        assert entry.hash == previous
+    assert json.loads(entries[0].detail) == {"version": 7, "reason": "新的限值"}
+
+
+@pytest.mark.parametrize("change", ["update audit set person = 'nobody'", "delete from audit", "delete from audit where number = 3"])
+def test_the_database_refuses_to_change_or_remove_an_entry(library: Library, change: str) -> None:  # noqa: F811
+    three_entries(library)
+    with pytest.raises(DBAPIError, match="only grows"), library._database.begin() as connection:
+        connection.execute(text(change))
+    assert len(list(library.audit.verified())) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("update audit set person = 'nobody' where number = 2", "entry 2 .* does not match"),
+        ("update audit set time = time + 1 where number = 3", "entry 3 .* does not match"),
+        ("delete from audit where number = 2", "entry 2 .* is missing"),
+        ("delete from audit where number = 1", "entry 1 .* is missing"),
+    ],
+)
+def test_tampering_with_the_databases_own_tools_shows(tmp_path: Path, change: str, said: str) -> None:
+    with Library.open(LibrarySettings(), tmp_path) as library:  # noqa: F811
+        three_entries(library)
+        with library._database.begin() as connection:
+            for trigger in ("audit_refuses_update", "audit_refuses_delete"):
+                connection.execute(text(f"drop trigger {trigger}"))
+            connection.execute(text(change))
+        with pytest.raises(AuditError, match=said):
+            list(library.audit.verified())
+
+
+def test_a_chain_that_was_forged_anew_from_an_entry_on_differs_from_the_seals_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    with Library.open(LibrarySettings(), tmp_path) as library:  # noqa: F811
+        three_entries(library)
+        for entry in library.audit.verified():
+            assert f"audit {entry.number}: " in caplog.text and f"sealed {entry.hash}" in caplog.text
+
+
+def test_several_processes_write_one_chain(tmp_path: Path) -> None:
+    write = """
+import sys
+from sqlalchemy import create_engine
+from gridtone.library.audit import Audit
+from gridtone.library.database import open_database
+audit = Audit(open_database(f"sqlite:///{sys.argv[1]}"))
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(40):
+    audit.record(None, "tried", sys.argv[2], {"number": number})
+assert not audit.problem, audit.problem
+"""
+    with Library.open(LibrarySettings(), tmp_path) as library:  # noqa: F811
+        command = [sys.executable, "-c", write, str(tmp_path / "gridtone.db")]
+        writers = [subprocess.Popen([*command, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for name in "abc"]
+        for writer in writers:
+            assert writer.stdout and writer.stdout.readline() == "ready\n"
+        for writer in writers:
+            writer.communicate("go\n", PATIENCE_SECONDS)
+            assert writer.returncode == 0
+        written = [(entry.what, json.loads(entry.detail)["number"]) for entry in library.audit.verified()]
+    assert sorted(written) == [(name, number) for name in "abc" for number in range(40)]
+
+
+def test_a_database_that_refuses_stops_nobody_and_the_log_has_the_entry(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with Library.open(LibrarySettings(), tmp_path) as library:  # noqa: F811
+        with library._database.begin() as connection:
+            connection.execute(text("create trigger full before insert on audit begin select raise(abort, 'no room'); end"))
+        library.audit.record(EDITOR, "rules_saved", "rules.yaml", {"version": 7})
+        assert "no room" in library.audit.problem and "no room" in library.problem()
+        assert "Grid planning editor, rules_saved rules.yaml {'version': 7}" in caplog.text
+        with library._database.begin() as connection:
+            connection.execute(text("drop trigger full"))
+        library.audit.record(EDITOR, "rules_saved", "rules.yaml")
+        assert not library.audit.problem and not library.problem()
