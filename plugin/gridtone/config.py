@@ -13,7 +13,7 @@ from gridtone.documents import Document, DocumentError, Problem, read_document
 from gridtone.gate.limits import GateLimits
 from gridtone.library.settings import LibrarySettings
 from gridtone.rules import Rules
-from gridtone.rules.source import Pack, RulesSource, read_source
+from gridtone.rules.source import Pack, RulesSource, own_copy, read_source
 from gridtone.server import ServerSettings
 from gridtone.stock.settings import StockSettings
 from gridtone_adapters import AdapterConfig
@@ -45,9 +45,16 @@ class Site(BaseModel):
     library: LibrarySettings = Field(default_factory=LibrarySettings, description="Where tracks are kept, and for how long.")
     gate: GateLimits = Field(default_factory=GateLimits, description="What every track must pass before anyone hears it.")
 
+    def rules_file(self) -> Path | None:
+        """The file of the rules: the one that is named, or the site's own copy of the pack, where it has one."""
+        if isinstance(self.rules, Pack):
+            copy = own_copy(self.rules, self.data)
+            return copy if copy.exists() else None
+        return self.rules if isinstance(self.rules, Path) else None
+
     def load_rules(self) -> Rules:
-        """The rules that this site names. Raises DocumentError."""
-        return read_source(self.rules)
+        """The rules that this site plays by. Raises DocumentError, or ValueError for an unknown pack."""
+        return read_source(self.rules_file() or self.rules)
 
 
 def load_site(path: Path | None, environment: Mapping[str, str] = os.environ) -> Site:

@@ -152,6 +152,11 @@ class Document:
             start += _index_in_source(spot.value, self._source(spot.value), offset)
         return self._problem_at(start, message, fix)
 
+    def source(self, at: Place) -> str:
+        """The value at `at` as it is written, from the beginning of its first line."""
+        node = self._spots[at].value
+        return f"{' ' * node.start_mark.column}{self._source(node)}"
+
     def _problem_at(self, index: int, message: str, fix: str = "") -> Problem:
         before = self._text[:index]
         return Problem(self.file, before.count("\n") + 1, index - before.rfind("\n"), message, fix)

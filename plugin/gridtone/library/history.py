@@ -9,7 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from typing import Any
 
@@ -20,13 +20,15 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from gridtone.cue import Cue
 from gridtone.library.listening import Feedback, Play
-from gridtone.library.rules_version import RulesVersion
+from gridtone.library.rules_version import RulesVersion, VersionLine
 from gridtone.library.span import StateSpan
 from gridtone.library.tables import FailureRow, FeedbackRow, MemoryRow, PlayRow, RulesVersionRow, SpanRow, TrackRow
 from gridtone.words import Words
 
 log = logging.getLogger(__name__)
 
+_LINE = [getattr(RulesVersionRow, column.name) for column in fields(VersionLine)]
+_VERSION = [*_LINE, RulesVersionRow.text]
 TRANSITIONS_REMEMBERED = 2000
 """Changes of state from which the likely next one is estimated."""
 
@@ -158,20 +160,24 @@ class History:
             session.add(row)
             session.flush()
             put()
-        return _rules_version(row)
+        return RulesVersion(row.number, time, author, reason, restores, text)
 
-    def rules_versions(self, limit: int, before: int | None = None) -> list[RulesVersion]:
+    def rules_versions(self, limit: int, before: int | None = None) -> list[VersionLine]:
         """Newest first, with numbers below `before`."""
-        query = select(RulesVersionRow).order_by(RulesVersionRow.number.desc()).limit(limit)
+        query = select(*_LINE).order_by(RulesVersionRow.number.desc()).limit(limit)
         if before is not None:
             query = query.where(RulesVersionRow.number < before)
         with self._sessions() as session:
-            return [_rules_version(row) for row in session.scalars(query)]
+            return [VersionLine(*columns) for columns in session.execute(query)]
 
-    def rules_version(self, number: int) -> RulesVersion | None:
+    def rules_version(self, number: int | None = None) -> RulesVersion | None:
+        """The version of that number, or the newest."""
+        query = select(*_VERSION).order_by(RulesVersionRow.number.desc()).limit(1)
+        if number is not None:
+            query = query.where(RulesVersionRow.number == number)
         with self._sessions() as session:
-            row = session.get(RulesVersionRow, number)
-            return _rules_version(row) if row else None
+            row = session.execute(query).first()
+            return RulesVersion(*row) if row else None
 
     def forget(self, before: float) -> None:
         """Forget plays, failures and states from before a time."""
@@ -211,10 +217,6 @@ class History:
 
 def set_value(session: Session, name: str, value: Any) -> None:
     session.merge(MemoryRow(name=name, value=value))
-
-
-def _rules_version(row: RulesVersionRow) -> RulesVersion:
-    return RulesVersion(row.number, row.time, row.author, row.reason, row.restores, row.text)
 
 
 def _span(row: SpanRow) -> StateSpan:

@@ -9,7 +9,9 @@ PACK = "gridtone"
 
 
 @dataclass(frozen=True, slots=True)
-class RulesVersion:
+class VersionLine:
+    """A version in a list."""
+
     number: int
     """From 1, in order of time."""
     time: float
@@ -19,4 +21,8 @@ class RulesVersion:
     reason: str
     restores: int | None
     """The number of the version that it brought back."""
+
+
+@dataclass(frozen=True, slots=True)
+class RulesVersion(VersionLine):
     text: str

@@ -24,6 +24,12 @@ class LibrarySettings(BaseModel):
     max_age_days: float = Field(60.0, gt=0, description="Tracks older than this are removed.")
     max_plays: int = Field(50, ge=1, description="Tracks played more often than this are removed.")
     history_days: float = Field(90.0, gt=0, description="How long plays, failed tracks and the history of states are remembered.")
+    readings_hours: float = Field(
+        24.0,
+        ge=0,
+        le=168,
+        description="How long readings are kept on this machine for the replay on the rules page, thinned to some 50 a second; 0: not at all.",
+    )
     min_free_mib: float = Field(
         256.0, ge=0, description="No new tracks are made while the disk has less than this left, so that the database can go on writing."
     )

@@ -30,27 +30,41 @@ def check_file(path: Path) -> Checked:
         return Checked(f"good tests: {len(load_suite(path).suite.tests)} of them")
     if {"states", "signals"} & keys:
         rules = load_rules(path)
-        return Checked(f"good rules: {_size(rules)}", tuple(doubts(rules, document)))
+        return Checked(f"good rules: {size(rules)}", tuple(doubts(rules, document)))
     site = load_site(path, {})
     rules = site.load_rules()
-    return Checked(f"good site: {len(site.adapters)} adapters, {_size(rules)}", tuple(_doubts_of_site(site, rules, document)))
+    return Checked(f"good site: {len(site.adapters)} adapters, {size(rules)}", tuple(_doubts_of_site(site, rules, document)))
 
 
-def _size(rules: Rules) -> str:
+def size(rules: Rules) -> str:
     return f"{len(rules.signals)} signals, {len(rules.states)} states"
 
 
 def _doubts_of_site(site: Site, rules: Rules, document: Document) -> Iterator[Problem]:
-    """Of the rules where the site's author can mend them; of points that no adapter delivers."""
-    at: Place = ()
-    if isinstance(site.rules, Path):
-        document = read_document(site.rules)
-    elif isinstance(site.rules, Rules):
-        at = ("rules",)
-    if isinstance(site.rules, Path | Rules):
-        yield from doubts(rules, document, at, composer=any(engine.name == "composer" for engine in site.engines))
+    """Of the rules where the site's author can mend them."""
+    if isinstance(site.rules, Rules):
+        yield from doubts_at_site(site, rules, document, ("rules",))
+    elif file := site.rules_file():
+        yield from doubts_at_site(site, rules, read_document(file))
+    else:
+        yield from _undelivered(site, rules, document)
+
+
+def doubts_at_site(site: Site, rules: Rules, document: Document, at: Place = ()) -> Iterator[Problem]:
+    """Warnings about rules that stand in `document` at `at` and are to run at `site`."""
+    yield from doubts(rules, document, at, composer=any(engine.name == "composer" for engine in site.engines))
+    yield from _undelivered(site, rules, document, at)
+
+
+def _undelivered(site: Site, rules: Rules, document: Document, at: Place = ()) -> Iterator[Problem]:
+    """Points that no adapter delivers."""
     for name, signal in rules.signals.items():
-        if site.adapters and signal.absent is None and not any(may_deliver(adapter, pattern) for adapter in site.adapters for pattern in signal.of):
+        if (
+            site.adapters
+            and signal.of
+            and signal.absent is None
+            and not any(may_deliver(adapter, pattern) for adapter in site.adapters for pattern in signal.of)
+        ):
             points = ", ".join(f"`{pattern}`" for pattern in signal.of)
             message = f"no adapter delivers {points}, so the signal `{name}` stays unknown"
             yield warning(document, Wrong(message, "check `point` of the adapters' topics and queries", ("signals", name, "of")), at)

@@ -37,6 +37,7 @@ __all__ = [
     "Standing",
     "load_pack",
     "load_rules",
+    "pack_file",
     "pack_names",
 ]
 
@@ -53,6 +54,11 @@ def pack_names() -> list[str]:
 
 def load_pack(name: str) -> Rules:
     """The pack called `name`. Raises ValueError if there is none."""
+    return load_rules(pack_file(name))
+
+
+def pack_file(name: str) -> Path:
+    """The file of the pack called `name`. Raises ValueError if there is none."""
     if name not in pack_names():
         raise ValueError(f"no rules pack is called {name!r}; {did_you_mean(name, pack_names())}")
-    return load_rules(_PACKS / f"{name}.yaml")
+    return _PACKS / f"{name}.yaml"

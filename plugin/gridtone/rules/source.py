@@ -31,6 +31,11 @@ RulesSource: TypeAlias = Annotated[
 """The path of a rules file, `pack: NAME`, or the rules themselves."""
 
 
+def own_copy(pack: Pack, data: Path) -> Path:
+    """Where a site keeps its own copy of a pack, once it has changed it on the rules page. It stands for the pack from then on."""
+    return data / "rules" / f"{pack.pack}.yaml"
+
+
 def read_source(source: Path | Pack | Rules, folder: Path = Path()) -> Rules:
     """The rules; a relative path is relative to `folder`. Raises DocumentError, or ValueError for an unknown pack."""
     match source:
