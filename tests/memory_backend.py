@@ -5,7 +5,7 @@ import io
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +16,7 @@ import soundfile
 from numpy.typing import NDArray
 from sqlalchemy import StaticPool, create_engine
 
+from gridtone.alarms import AlarmsView, RoomView
 from gridtone.cue import Cue
 from gridtone.events import EventLog
 from gridtone.library.audit import Audit
@@ -79,6 +80,8 @@ class MemoryBackend:
         self.heard: list[Play] = []
         self.problem = ""
         self.stalled = False
+        self.desk_ducks: dict[str, float] = {}
+        self.alarm_view = AlarmsView(time.time(), False, RoomView(False, "", {"en": "", "zh": ""}, None, 0.0), (), 0, 0, 0, False, ())
         self.show("day", publish=False)
         self._cue = Cue(1, time.time(), "silence", "day", {"en": "Nothing in stock yet", "zh": "库存为空"})
 
@@ -137,6 +140,18 @@ class MemoryBackend:
 
     def cue(self) -> Cue:
         return self._cue
+
+    def desks(self) -> Mapping[str, float]:
+        return self.desk_ducks
+
+    def alarms(self) -> AlarmsView:
+        return self.alarm_view
+
+    def speak(self, who: str, pressed: bool) -> bool:
+        return True
+
+    def speech_token(self) -> str | None:
+        return None
 
     def states(self) -> Sequence[StateView]:
         return [

@@ -39,7 +39,27 @@ class ConductorSettings(BaseModel):
     urgent_crossfade_seconds: float = Field(
         1.5, ge=0.05, le=30, description="Length of the crossfade when the state escalates: it begins at once, not at the next bar."
     )
+    fade_in_seconds: float = Field(5.0, ge=0.05, le=30, description="Music that returns from silence fades in over this long.")
     lead_seconds: float = Field(10.0, ge=1, le=60, description="How long before a track ends its successor is announced, so that listeners can load it.")
+
+
+SILENCE_SECONDS = 1.0
+"""How long the fade into silence may take, for listeners."""
+MUTE_SECONDS = 0.3
+"""The same where the room asks for silence: with the way to the listener it stays well below a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoomOrder:
+    """What the room asks of the music, whatever the state of the grid."""
+
+    mute: Words | None = None
+    """Why there must be silence; None while there need not be."""
+    duck_db: float = 0.0
+    """How far to turn the music down, 0 or negative."""
+
+
+ANYTHING_GOES = RoomOrder()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,28 +108,43 @@ def choose(candidates: Sequence[Candidate], previous: Track | None) -> Track | N
 class Conductor:
     """Follows the standing and the clock. Not thread-safe: its owner holds the lock."""
 
-    def __init__(self, settings: ConductorSettings, stock: Stock, states: Callable[[], Sequence[str]], last: Cue) -> None:
-        """`stock` and `states` answer for the rules in force; `last` is the cue from before a restart, or a silent one with id 0."""
+    def __init__(self, settings: ConductorSettings, stock: Stock, lenders: Callable[[str], Sequence[str]], last: Cue) -> None:
+        """`stock` answers for the rules in force, and so does `lenders`: which states' tracks may play in a state that has none of its own.
+
+        `last` is the cue from before a restart, or a silent one with id 0.
+        """
         self._settings = settings
         self._stock = stock
-        self._states = states
+        self._lenders = lenders
+        self._duck_db = 0.0
         self._changed_at = -math.inf
         self._severity = "unknown"
         self.cue = last
 
-    def follow(self, standing: Standing, now: float) -> Cue | None:
+    def follow(self, standing: Standing, now: float, room: RoomOrder = ANYTHING_GOES) -> Cue | None:
         """Answer a standing, or the passing of time under it, with a new cue; None when nothing changes for listeners."""
+        self._duck_db = room.duck_db
+        if room.mute is not None:
+            return self._silence(standing, room.mute, now, MUTE_SECONDS)
         if standing.silent:
             return self._silence(standing, standing.reason, now)
+        cue = self._follow(standing, now)
+        if cue is None and self.cue.action == "play" and self.cue.duck_db != room.duck_db:
+            return self._issue(self.cue)
+        return cue
+
+    def _follow(self, standing: Standing, now: float) -> Cue | None:
         playing = self.cue.track
         if playing is None:
-            return self._change(standing, now, urgent=False)
+            return self._change(standing, now, now, self._settings.fade_in_seconds)
         if self.cue.state == standing.state and (playing.state == standing.state or not self._stock(standing.state)):
             return self._continue(standing, now)
         escalates = SEVERITIES.index(standing.severity) > SEVERITIES.index(self._severity)
         if self.cue.state != standing.state and not escalates and now < self._changed_at + self._settings.dwell_seconds:
             return self._continue(standing, now)
-        return self._change(standing, now, urgent=escalates)
+        if escalates:
+            return self._change(standing, now, now, self._settings.urgent_crossfade_seconds)
+        return self._change(standing, now, self._next_bar(now), self._settings.crossfade_seconds)
 
     def _continue(self, standing: Standing, now: float) -> Cue | None:
         """Let what plays go on; announce its successor when its end comes near."""
@@ -118,12 +153,10 @@ class Conductor:
             return None
         return self._play(standing, max(ends_at, now), self._settings.crossfade_seconds)
 
-    def _change(self, standing: Standing, now: float, urgent: bool) -> Cue | None:
+    def _change(self, standing: Standing, now: float, time: float, crossfade_seconds: float) -> Cue | None:
         self._changed_at = now
         self._severity = standing.severity
-        if urgent:
-            return self._play(standing, now, self._settings.urgent_crossfade_seconds)
-        return self._play(standing, self._next_bar(now), self._settings.crossfade_seconds)
+        return self._play(standing, time, crossfade_seconds)
 
     def _ends_at(self) -> float:
         """When the crossfade out of what plays begins."""
@@ -142,7 +175,7 @@ class Conductor:
         reason = standing.reason
         track = choose(self._stock(standing.state), self.cue.track)
         if track is None:
-            track = choose([candidate for state in self._states() for candidate in self._stock(state)], self.cue.track)
+            track = choose([candidate for state in self._lenders(standing.state) for candidate in self._stock(state)], self.cue.track)
             if track is None:
                 return self._silence(standing, NO_TRACK_YET, time)
             reason = {
@@ -152,12 +185,12 @@ class Conductor:
         upcoming = choose([candidate for candidate in self._stock(standing.state) if candidate.track.id != track.id], track)
         return self._issue(Cue(0, time, "play", standing.state, reason, track, upcoming, crossfade_seconds))
 
-    def _silence(self, standing: Standing, reason: Words, now: float) -> Cue | None:
-        if self.cue.action == "silence" and self.cue.state == standing.state and self.cue.id:
+    def _silence(self, standing: Standing, reason: Words, now: float, fade_seconds: float = SILENCE_SECONDS) -> Cue | None:
+        if self.cue.action == "silence" and self.cue.state == standing.state and self.cue.reason == reason and self.cue.id:
             return None
         self._severity = standing.severity
-        return self._issue(Cue(0, now, "silence", standing.state, reason, crossfade_seconds=1.0))
+        return self._issue(Cue(0, now, "silence", standing.state, reason, crossfade_seconds=fade_seconds))
 
     def _issue(self, cue: Cue) -> Cue:
-        self.cue = replace(cue, id=self.cue.id + 1)
+        self.cue = replace(cue, id=self.cue.id + 1, duck_db=self._duck_db)
         return self.cue

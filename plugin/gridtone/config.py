@@ -8,10 +8,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 from ruamel.yaml import YAML
 
+from gridtone.alarms.settings import AlarmSettings
 from gridtone.conductor import ConductorSettings
 from gridtone.documents import Document, DocumentError, Problem, read_document
 from gridtone.gate.limits import GateLimits
 from gridtone.library.settings import LibrarySettings
+from gridtone.room.settings import RoomSettings
 from gridtone.rules import Rules
 from gridtone.rules.source import Pack, RulesSource, own_copy, read_source
 from gridtone.server import ServerSettings
@@ -41,6 +43,8 @@ class Site(BaseModel):
     engines: tuple[Engine, ...] = Field((Engine(name="composer"),), min_length=1, description="Engines that fill the stock: if one fails, the next takes over.")
     server: ServerSettings = Field(default_factory=ServerSettings, description="HTTP: where it listens, and who may listen to it.")
     conductor: ConductorSettings = Field(default_factory=ConductorSettings, description="How the music follows the states.")
+    alarms: AlarmSettings = Field(default_factory=AlarmSettings, description="Which points are alarms, and when there are too many, after ISA-18.2.")
+    room: RoomSettings = Field(default_factory=RoomSettings, description="What the control room asks of the music, whatever the rules say.")
     stock: StockSettings = Field(default_factory=StockSettings, description="How many tracks each state keeps ready, and how they are made.")
     library: LibrarySettings = Field(default_factory=LibrarySettings, description="Where tracks are kept, and for how long.")
     gate: GateLimits = Field(default_factory=GateLimits, description="What every track must pass before anyone hears it.")

@@ -1,6 +1,7 @@
 """A Cue: the order to listeners, and why."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from gridtone.library.track import Track
@@ -26,3 +27,9 @@ class Cue:
     crossfade_seconds: float = 4.0
     duck_db: float = 0.0
     """How far to turn the music down, 0 or negative."""
+
+
+def at_desk(cue: Cue, desk: str | None, desks: Mapping[str, float]) -> Cue:
+    """The cue as it is for a desk. `desks`: how far the music is turned down at each, dB; who names none gets the lowest."""
+    duck_db = desks[desk] if desk is not None else min(desks.values(), default=0.0)
+    return cue if cue.duck_db <= duck_db else replace(cue, duck_db=duck_db)

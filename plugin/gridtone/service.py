@@ -6,13 +6,15 @@ One lock orders what happens to the grid and to the music; under it, everything 
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from prometheus_client import Gauge as Metric
 
+from gridtone.alarms import AlarmBoard, AlarmsView
 from gridtone.conductor import Conductor
 from gridtone.config import Site, load_site
 from gridtone.cue import Cue
@@ -21,6 +23,8 @@ from gridtone.events import EventLog
 from gridtone.library.library import Library
 from gridtone.library.listening import Feedback, Play
 from gridtone.library.track import Track
+from gridtone.room.masking import lenders, limits_of
+from gridtone.room.policy import Room
 from gridtone.rules import NO_DATA, Evaluator, Rules, Standing, load_rules
 from gridtone.rules.explanation import Explanation, explain
 from gridtone.rules.model import title_of
@@ -38,6 +42,7 @@ TICK_SECONDS = 0.25
 WATCH_SECONDS = 1.0
 STALLED_SECONDS = 4.0
 """Without a completed tick: listeners are left alone, and fall silent."""
+ENDED = "it ended by an unexpected error, which the log shows: restart gridtone"
 
 RULES_REFUSED = Metric("gridtone_rules_refused", "1 while the newest save of the rules is refused and the one before it plays")
 CONNECTED = Metric("gridtone_adapter_connected", "1 while the adapter is connected", ["adapter"])
@@ -60,10 +65,12 @@ class Service:
         self._evaluator = Evaluator(rules, now)
         self._trends = Trends()
         self._standing = self._evaluator.standing(now)
+        self._site = site
+        self._room = Room(site.room, AlarmBoard(site.alarms))
         self._conductor = Conductor(
             site.conductor,
             lambda state: self._stock.candidates(state),
-            lambda: list(self._evaluator.rules.states),
+            lambda state: lenders(state, self._evaluator.rules, site.room),
             self._library.last_cue() or Cue(0, now, "silence", NO_DATA, self._standing.reason),
         )
         self._stock = Stock(
@@ -75,6 +82,8 @@ class Service:
             protected=self._heard_ids,
         )
         self._adapters = [open_adapter(config) for config in site.adapters]
+        self._ended: set[str] = set()
+        """Adapters that raised, against their contract."""
         self._threads = [threading.Thread(target=self._read, args=(adapter,), name=adapter.name, daemon=True) for adapter in self._adapters]
         self._threads.append(threading.Thread(target=self._watch_clock, name="clock", daemon=True))
         if last := self._library.last_state():
@@ -117,10 +126,28 @@ class Service:
 
     def explain(self) -> Explanation:
         with self._lock:
-            return explain(self._evaluator, time.time())
+            now = time.time()
+            return replace(explain(self._evaluator, now), alarms=self._room.view(now))
 
     def cue(self) -> Cue:
         return self._conductor.cue
+
+    def desks(self) -> Mapping[str, float]:
+        return self._site.room.desks
+
+    def alarms(self) -> AlarmsView:
+        with self._lock:
+            return self._room.view(time.time())
+
+    def speech_token(self) -> str | None:
+        return self._room.speech_token()
+
+    def speak(self, who: str, pressed: bool) -> bool:
+        with self._lock:
+            now = time.time()
+            done = self._room.speak(who, pressed, now)
+            self._take(None, now)
+        return done
 
     def states(self) -> Sequence[StateView]:
         rules, levels = self._evaluator.rules, self._stock.levels()
@@ -170,7 +197,8 @@ class Service:
         return self._stock.view()
 
     def adapters(self) -> Sequence[Health]:
-        return [adapter.health() for adapter in self._adapters]
+        healths = [adapter.health() for adapter in self._adapters]
+        return [replace(health, connected=False, problem=ENDED) if health.name in self._ended else health for health in healths]
 
     def rules_problem(self) -> str:
         return self._watched.problem
@@ -182,10 +210,15 @@ class Service:
         return missing
 
     def _read(self, adapter: Adapter) -> None:
-        for batch in adapter.batches():
-            with self._lock:
-                now = time.time()
-                self._take(self._evaluator.ingest(batch, now), now)
+        try:
+            for batch in adapter.batches():
+                with self._lock:
+                    now = time.time()
+                    self._room.alarms.take(adapter.name, batch, now)
+                    self._take(self._evaluator.ingest(batch, now), now)
+        except Exception:
+            log.exception("adapter %s: unexpected error; nothing more comes from it", adapter.name)
+            self._ended.add(adapter.name)
 
     def _watch_clock(self) -> None:
         """What happens because time passes: staleness, dwell, the end of a track, a saved rules file, an adapter that lost its source."""
@@ -195,7 +228,11 @@ class Service:
             try:
                 with self._lock:
                     now = time.time()
+                    self._room.alarms.lose(health.name for health in self.adapters() if not health.connected)
+                    self._room.alarms.tick(now)
                     self._take(self._evaluator.tick(now), now)
+                    if news := self._room.news(now):
+                        self.events.publish("alarms", news)
                     self._trends.record(self._evaluator.values(), now)
                 if now >= watched_at + WATCH_SECONDS:
                     watched_at = now
@@ -210,7 +247,7 @@ class Service:
             self._standing = standing
             self.events.publish("state", standing)
             log.info("state %s: %s", standing.state, standing.reason["en"])
-        cue = self._conductor.follow(self._standing, now)
+        cue = self._conductor.follow(self._standing, now, self._room.order(now))
         if cue:
             self.events.publish("cue", cue)
             self._library.record_cue(cue)
@@ -234,7 +271,13 @@ class Service:
     def _need(self, rules: Rules) -> None:
         """Tell the stock what music the rules ask for, the gravest states first."""
         by_priority = sorted(rules.states.items(), key=lambda item: -item[1].priority)
-        self._stock.set_states([StateNeed(name, state.prompt.for_engine()) for name, state in by_priority if state.prompt])
+        self._stock.set_states(
+            [
+                StateNeed(name, state.prompt.for_engine(), limits=limits_of(state.severity, self._site.room, self._site.gate))
+                for name, state in by_priority
+                if state.prompt
+            ]
+        )
 
     def _watch_adapters(self, connected: dict[str, bool]) -> dict[str, bool]:
         healths = self.adapters()

@@ -48,7 +48,7 @@ class Room:
         self.conductor = Conductor(
             ConductorSettings(**settings),
             lambda state: [Candidate(found, found.plays == 0) for found in self.shelf if found.state == state],
-            lambda: sorted({found.state for found in self.shelf}),
+            lambda _: sorted({found.state for found in self.shelf}),
             SILENT_START,
         )
 

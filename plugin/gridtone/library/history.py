@@ -59,10 +59,12 @@ class History:
         self._unwritten = ""
 
     def record_cue(self, cue: Cue) -> None:
-        """Remember the newest cue over restarts, and count the play if it plays."""
+        """Remember the newest cue over restarts, and count the play if one begins with it."""
         with self._remembering("the cue") as session:
+            last = session.get(MemoryRow, "cue")
+            goes_on = last is not None and cue.track is not None and last.value["time"] == cue.time and (last.value["track"] or {}).get("id") == cue.track.id
             set_value(session, "cue", msgspec.to_builtins(cue))
-            if cue.track:
+            if cue.track and not goes_on:
                 session.add(PlayRow(track_id=cue.track.id, state=cue.state, time=cue.time))
                 session.execute(update(TrackRow).where(TrackRow.id == cue.track.id).values(plays=TrackRow.plays + 1, last_played=cue.time))
 

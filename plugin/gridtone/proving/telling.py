@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 
+from gridtone.alarms import AlarmsView
 from gridtone.proving.timeline import Difference, StateFigures, Timeline, changes_an_hour
 from gridtone.proving.trial import in_words
 from gridtone.rules.explanation import Explanation, StateReasons
@@ -21,6 +22,8 @@ def explained(explanation: Explanation) -> Iterator[str]:
     if standing.holds_until is not None and standing.holds_until > now:
         yield f"its `hold` keeps it for {in_words(round(standing.holds_until - now, 1))} more"
     yield from (f"`{other.state}` will be true in {in_words(round(other.enters_at - now, 1))} if nothing changes" for other in standing.pending)
+    if explanation.alarms and explanation.alarms.configured:
+        yield from _alarms(explanation.alarms, now)
     yield ""
     for state in explanation.states:
         yield from _state(state, signals, now)
@@ -30,6 +33,20 @@ def explained(explanation: Explanation) -> Iterator[str]:
         age = "no reading yet" if signal.age_seconds is None else f"{in_words(round(signal.age_seconds, 1))} old"
         where = f" at {signal.point}" if signal.point else ""
         yield f"  {signal.name}: {_amount(signal)}, {age}{', UNKNOWN: stale or missing' if signal.stale else ''}{where}"
+
+
+def _alarms(alarms: AlarmsView, now: float) -> Iterator[str]:
+    room = alarms.room
+    yield room.reason["en"] or "no alarm keeps the music silent"
+    if room.returns_at is not None:
+        yield f"the music returns in {in_words(round(max(0.0, room.returns_at - now), 1))}"
+    flood = ", a FLOOD" if alarms.flood else ""
+    yield f"alarms: {alarms.total} not cleared, {alarms.unacknowledged} of them to be acknowledged, {alarms.recent} new ones{flood}"
+    yield from (f"  {problem['en']}" for problem in alarms.problems)
+    for alarm in alarms.alarms:
+        since = f", since {clock(alarm.since)}" if alarm.since is not None else ""
+        marks = f"{', chattering' if alarm.chattering else ''}{', stale' if alarm.stale else ''}"
+        yield f"  {alarm.title['en']}: {alarm.state}, {alarm.priority}{since}{marks}"
 
 
 def _state(state: StateReasons, signals: dict[str, SignalView], now: float) -> Iterator[str]:

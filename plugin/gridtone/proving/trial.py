@@ -59,7 +59,7 @@ class _Grid:
         self._standing, self._now = self._evaluator.standing(START), START
         stock = {name: [Candidate(_track(name), True)] for name, state in rules.states.items() if state.prompt}
         silence = Cue(0, START, "silence", NO_DATA, self._standing.reason)
-        self._conductor = Conductor(ConductorSettings(), lambda state: stock.get(state, []), lambda: list(rules.states), silence)
+        self._conductor = Conductor(ConductorSettings(), lambda state: stock.get(state, []), lambda _: list(rules.states), silence)
 
     def at(self, seconds: float) -> tuple[Standing, Cue]:
         """How things stand so long after the start; not before any time that was asked for already."""

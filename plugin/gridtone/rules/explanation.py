@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from gridtone.alarms.view import AlarmsView
 from gridtone.rules.condition import comparisons
 from gridtone.rules.evaluator import Evaluator, Live
 from gridtone.rules.model import title_of
@@ -49,6 +50,8 @@ class Explanation:
     """Every state of the rules, the highest priority first, the fallback last."""
     signals: tuple[SignalView, ...]
     """Every signal of the rules."""
+    alarms: AlarmsView | None = None
+    """The alarms, and whether the room keeps the music silent; None for a history, which does not tell."""
 
 
 def explain(evaluator: Evaluator, now: float) -> Explanation:

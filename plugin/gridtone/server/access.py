@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 COOKIE = "gridtone_session"
 SESSION_SECONDS = 30 * 24 * 3600
-PUBLIC = frozenset({"api.healthz", "api.readyz", "api.player", "api.open_session", "api.close_session", "static"})
+PUBLIC = frozenset({"api.healthz", "api.readyz", "api.player", "api.open_session", "api.close_session", "api.speech", "static"})
 """Endpoints that tell nothing about the grid."""
 
 SECURITY_HEADERS = {

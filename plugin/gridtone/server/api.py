@@ -9,7 +9,7 @@ from flask import Blueprint, Response, current_app, request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from werkzeug.wsgi import wrap_file
 
-from gridtone.cue import Cue
+from gridtone.cue import Cue, at_desk
 from gridtone.library.track import Track
 from gridtone.rules.explanation import Explanation
 from gridtone.rules.standing import Standing
@@ -17,6 +17,7 @@ from gridtone.server.access import COOKIE, Access, person
 from gridtone.server.answers import Adapters, ApiError, Feedbacks, History, Plays, Readiness, Signals, States, Tracks, answer
 from gridtone.server.backend import Backend, Codec, SamplerView
 from gridtone.server.openapi import Parameter, describe, document
+from gridtone.server.room_api import DESK, add_room, asked_desk
 from gridtone.server.stream import Streams
 from gridtone.trend import KEPT_HOURS, STEP_SECONDS
 from gridtone_adapters import Health
@@ -52,20 +53,20 @@ def create_api(backend: Backend, access: Access, streams: Streams) -> Blueprint:
         return answer(backend.explain())
 
     @route("/api/v1/cue")
-    @describe("What every listener does now.", answers=Cue)
+    @describe("What every listener does now.", answers=Cue, parameters=(DESK,), errors=(400,))
     def cue() -> Response:
-        return answer(backend.cue())
+        return answer(at_desk(backend.cue(), asked_desk(backend), backend.desks()))
 
     @route("/api/v1/events")
     @describe(
-        "Server-sent events: `heartbeat` (every 2 s), `state`, `cue`, `stock`, `rules`, `adapters`. The current state and cue come first.",
+        "Server-sent events: `heartbeat` (every 2 s), `state`, `cue`, `stock`, `rules`, `adapters`, `alarms`. The current state, cue and alarms come first.",
         content="text/event-stream",
-        parameters=(Parameter("Last-Event-ID", "header", {"type": "integer"}, "Resume after this event."),),
-        errors=(503,),
+        parameters=(DESK, Parameter("Last-Event-ID", "header", {"type": "integer"}, "Resume after this event.")),
+        errors=(400, 503),
     )
     def events() -> Response:
         listener = person()
-        return streams.open(lambda: access.still(listener))
+        return streams.open(lambda: access.still(listener), asked_desk(backend))
 
     @route("/api/v1/states")
     @describe("Every state of the rules, with its stock of tracks.", answers=States)
@@ -181,6 +182,8 @@ def create_api(backend: Backend, access: Access, streams: Streams) -> Blueprint:
             raise ApiError(400, "bad_body", "the body is not JSON with a thumb of 1 or -1", 'send {"thumb": -1, "reason": "too loud"} as application/json')
         backend.record_feedback(_known(backend.track(id)).id, int(body["thumb"]), body.get("reason", "")[:LONGEST_REASON])
         return Response(status=204)
+
+    add_room(route, backend)
 
     @route("/api/v1/sampler")
     @describe("What the sampler is doing.", answers=SamplerView)

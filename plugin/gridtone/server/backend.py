@@ -1,9 +1,10 @@
 """What the server needs from the running service."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Literal, Protocol
 
+from gridtone.alarms import AlarmsView
 from gridtone.cue import Cue
 from gridtone.events import EventLog
 from gridtone.library.audit import Audit
@@ -51,6 +52,19 @@ class Backend(Protocol):
     def standing(self) -> Standing: ...
     def explain(self) -> Explanation: ...
     def cue(self) -> Cue: ...
+    def desks(self) -> Mapping[str, float]:
+        """How far the music is turned down at each desk that the site lists, dB."""
+        ...
+
+    def alarms(self) -> AlarmsView: ...
+    def speak(self, who: str, pressed: bool) -> bool:
+        """A key of the radio or phone `who` is pressed or released; False where too many are held."""
+        ...
+
+    def speech_token(self) -> str | None:
+        """The token that opens `speak` and nothing else, if there is one. Raises SetupError where it was named and is not there."""
+        ...
+
     def states(self) -> Sequence[StateView]: ...
     def history(self, start: float, end: float) -> Sequence[StateSpan]: ...
     def signals(self, start: float, end: float) -> Sequence[SignalTrend]:

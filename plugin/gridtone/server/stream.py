@@ -8,6 +8,7 @@ from typing import Any
 from flask import Response, request
 from prometheus_client import Gauge
 
+from gridtone.cue import at_desk
 from gridtone.server.answers import ApiError, Heartbeat, to_json
 from gridtone.server.backend import Backend
 
@@ -27,7 +28,7 @@ class Streams:
         self._most = most
         self._places = threading.BoundedSemaphore(most)
 
-    def open(self, still: Callable[[], bool]) -> Response:
+    def open(self, still: Callable[[], bool], desk: str | None = None) -> Response:
         """A stream for the current request, resumed after its `Last-Event-ID`, for as long as `still` holds.
 
         Raises ApiError 503 when all places are taken.
@@ -42,7 +43,7 @@ class Streams:
                 "try again later, or raise server.max_listeners in the configuration",
             )
         LISTENERS.inc()
-        response = Response(self._frames(still), mimetype="text/event-stream")
+        response = Response(self._frames(still, desk), mimetype="text/event-stream")
         response.call_on_close(self._leave)
         response.headers["Cache-Control"] = "no-store"
         response.headers["X-Accel-Buffering"] = "no"
@@ -52,7 +53,7 @@ class Streams:
         LISTENERS.dec()
         self._places.release()
 
-    def _frames(self, still: Callable[[], bool]) -> Iterator[bytes]:
+    def _frames(self, still: Callable[[], bool], desk: str | None) -> Iterator[bytes]:
         events = self._backend.events
         last_id = events.last_id
         try:
@@ -61,17 +62,18 @@ class Streams:
             after_id = last_id
         if not 0 <= after_id <= last_id:  # from another life of the service: the snapshot below is all there is to say
             after_id = last_id
-        return self._follow(after_id, still)
+        return self._follow(after_id, still, desk)
 
-    def _follow(self, after_id: int, still: Callable[[], bool]) -> Iterator[bytes]:
+    def _follow(self, after_id: int, still: Callable[[], bool], desk: str | None) -> Iterator[bytes]:
+        desks = self._backend.desks()
         yield b"retry: %d\n\n" % RECONNECT_MILLISECONDS + _frame("heartbeat", Heartbeat(time.time()), after_id)
-        yield _frame("state", self._backend.standing()) + _frame("cue", self._backend.cue())
+        yield _frame("state", self._backend.standing()) + _frame("cue", at_desk(self._backend.cue(), desk, desks)) + _frame("alarms", self._backend.alarms())
         told_at = time.monotonic()
         for event in self._backend.events.subscribe(after_id, LOOK_SECONDS):
             if not self._backend.alive() or not still():
                 return
             if event is not None:
-                yield _frame(event.kind, event.payload, event.id)
+                yield _frame(event.kind, at_desk(event.payload, desk, desks) if event.kind == "cue" else event.payload, event.id)
             elif time.monotonic() > told_at + HEARTBEAT_SECONDS - LOOK_SECONDS / 2:
                 yield _frame("heartbeat", Heartbeat(time.time()))
             else:

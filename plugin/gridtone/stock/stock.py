@@ -49,8 +49,10 @@ class StateNeed:
 
 
 def prompt_hash(need: StateNeed) -> str:
-    """Changes when the state asks for other music."""
-    wanted = need.name, need.prompt.text, asdict(need.prompt.attributes), str(need.prompt.continue_from)
+    """Changes when the state asks for other music, or for other limits than the site's."""
+    wanted = [need.name, need.prompt.text, asdict(need.prompt.attributes), str(need.prompt.continue_from)]
+    if need.limits:
+        wanted.append(need.limits.model_dump())
     return hashlib.sha256(msgspec.json.encode(wanted)).hexdigest()
 
 
