@@ -59,7 +59,7 @@ def create_api(backend: Backend, access: Access, streams: Streams) -> Blueprint:
 
     @route("/api/v1/events")
     @describe(
-        "Server-sent events: `heartbeat` (every 2 s), `state`, `cue`, `stock`, `rules`, `adapters`, `alarms`. The current state, cue and alarms come first.",
+        "Server-sent events: `heartbeat` (every 2 s), `state`, `cue`, `stock`, `rules`, `adapters`, `alarms`. The current state, alarms and cue come first.",
         content="text/event-stream",
         parameters=(DESK, Parameter("Last-Event-ID", "header", {"type": "integer"}, "Resume after this event.")),
         errors=(400, 503),

@@ -67,7 +67,7 @@ class Streams:
     def _follow(self, after_id: int, still: Callable[[], bool], desk: str | None) -> Iterator[bytes]:
         desks = self._backend.desks()
         yield b"retry: %d\n\n" % RECONNECT_MILLISECONDS + _frame("heartbeat", Heartbeat(time.time()), after_id)
-        yield _frame("state", self._backend.standing()) + _frame("cue", at_desk(self._backend.cue(), desk, desks)) + _frame("alarms", self._backend.alarms())
+        yield _frame("state", self._backend.standing()) + _frame("alarms", self._backend.alarms()) + _frame("cue", at_desk(self._backend.cue(), desk, desks))
         told_at = time.monotonic()
         for event in self._backend.events.subscribe(after_id, LOOK_SECONDS):
             if not self._backend.alive() or not still():
