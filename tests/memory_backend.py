@@ -17,12 +17,17 @@ from numpy.typing import NDArray
 from sqlalchemy import StaticPool, create_engine
 
 from gridtone.alarms import AlarmsView, RoomView
+from gridtone.config import Site
 from gridtone.cue import Cue
+from gridtone.editing.desk import RulesDesk
+from gridtone.editing.rules_file import RulesFile
 from gridtone.events import EventLog
 from gridtone.library.audit import Audit
+from gridtone.library.history import History
 from gridtone.library.listening import Feedback, Play
 from gridtone.library.tables import AuditRow, Table
 from gridtone.library.track import Track
+from gridtone.recent import Recent
 from gridtone.rules.explanation import Explanation, StateReasons
 from gridtone.rules.standing import Comparison, SignalView, Standing
 from gridtone.server import ServerSettings, create_app, serve
@@ -72,6 +77,7 @@ class MemoryBackend:
     def __init__(self) -> None:
         self.events = EventLog()
         self.audit = audit_in_memory()
+        self.rules_desk = rules_desk_in_memory()
         self.audio: dict[tuple[str, str], bytes] = {}
         self.library: dict[str, Track] = {}
         self.spans: list[StateSpan] = []
@@ -211,6 +217,16 @@ def audit_in_memory() -> Audit:
     database = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
     Table.metadata.create_all(database, [AuditRow.__table__])
     return Audit(database)
+
+
+def rules_desk_in_memory() -> RulesDesk:
+    """Over the default pack, with nothing recorded."""
+    database = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+    Table.metadata.create_all(database)
+    site = Site(data=Path("no-such-folder"))
+    desk = RulesDesk(site, RulesFile(site, None), History(database), Recent(site.data, 24))
+    desk.note()
+    return desk
 
 
 def day_of_states(now: float) -> list[StateSpan]:

@@ -8,6 +8,7 @@ import json
 import logging
 import math
 import re
+import threading
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -45,13 +46,15 @@ class Look:
 
 
 class Recent:
-    """Not thread-safe: `look` belongs to the lock that guards the evaluator, the rest to one thread."""
+    """Safe to use from any thread."""
 
     def __init__(self, folder: Path, hours: float) -> None:
         """`folder` is made when there is something to keep. 0 `hours` keep nothing."""
         self.folder = folder
         self._hours = hours
         self._looks: list[Look] = []
+        self._lock = threading.Lock()
+        self._writing = threading.Lock()
         self._due = 0.0
         self._times = np.empty(0)
         self._values = np.empty(0)
@@ -64,7 +67,7 @@ class Recent:
         return self._hours > 0 and now >= self._due
 
     def look(self, evaluator: Evaluator, now: float) -> None:
-        """Note what changed."""
+        """Note what changed. The evaluator must stand still for so long: milliseconds."""
         points = evaluator.points
         times, values = np.array(points.times), np.array(points.values)
         known = len(self._times)
@@ -75,7 +78,8 @@ class Recent:
         self._times, self._values = times, values
         self._names, self._units = points.names, points.units
         qualities = np.frombuffer(bytes(points.qualities), np.uint8)
-        self._looks.append(Look(now, found.astype(np.uint32), times[found], values[found], qualities[found]))
+        with self._lock:
+            self._looks.append(Look(now, found.astype(np.uint32), times[found], values[found], qualities[found]))
         self._due = now + max(STEP_SECONDS, len(found) / READINGS_A_SECOND)
 
     def _wants(self, evaluator: Evaluator) -> NDArray[np.bool_]:
@@ -90,10 +94,17 @@ class Recent:
         return bool(self._looks) and now >= self._looks[0].time + FILE_SECONDS
 
     def write(self) -> None:
-        """Put the looks into a file and remove files that are too old. Raises OSError; the looks are gone then."""
-        looks, self._looks = self._looks, []
-        if not looks:
-            return
+        """Put the looks into a file and remove files that are too old. Where the disk refuses, they are lost and the log says so."""
+        with self._writing:
+            with self._lock:
+                looks, self._looks = self._looks, []
+            try:
+                if looks:
+                    self._put(looks)
+            except OSError as error:
+                log.warning("the readings of the last minutes are not kept for a replay: %s", error)
+
+    def _put(self, looks: list[Look]) -> None:
         used, points = np.unique(np.concatenate([look.points for look in looks]), return_inverse=True)
         names = [[self._names[point], self._units[point]] for point in used.tolist()]
         self.folder.mkdir(parents=True, exist_ok=True)

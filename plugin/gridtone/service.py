@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,19 +15,20 @@ from prometheus_client import Gauge as Metric
 
 from gridtone.alarms import AlarmBoard, AlarmsView
 from gridtone.conductor import Conductor
-from gridtone.config import Site, load_site
+from gridtone.config import Site
 from gridtone.cue import Cue
-from gridtone.documents import DocumentError
+from gridtone.editing.desk import RulesDesk
+from gridtone.editing.rules_file import RulesFile
 from gridtone.events import EventLog
 from gridtone.library.library import Library
 from gridtone.library.listening import Feedback, Play
 from gridtone.library.track import Track
+from gridtone.recent import LOOKING_SECONDS, Recent
 from gridtone.room.masking import lenders, limits_of
 from gridtone.room.policy import Room
-from gridtone.rules import NO_DATA, Evaluator, Rules, Standing, load_rules
+from gridtone.rules import NO_DATA, Evaluator, Rules, Standing
 from gridtone.rules.explanation import Explanation, explain
 from gridtone.rules.model import title_of
-from gridtone.rules.source import Pack
 from gridtone.server import create_app, serve
 from gridtone.server.backend import Codec, SamplerView, StateSpan, StateView
 from gridtone.stock.engines import EngineChoice
@@ -53,7 +53,7 @@ class Service:
 
     def __init__(self, site: Site, config: Path | None = None) -> None:
         """Opens the library; raises LibraryError if another service holds it, DocumentError for bad rules. `config` is where inline rules are saved."""
-        self._watched = _RulesFile(site, config)
+        self._watched = RulesFile(site, config)
         rules = site.load_rules()
         self._library = Library.open(site.library, site.data)
         self.events = EventLog()
@@ -64,6 +64,8 @@ class Service:
         now = self._opened = time.time()
         self._evaluator = Evaluator(rules, now)
         self._trends = Trends()
+        self._recent = Recent(site.data / "readings", site.library.readings_hours)
+        self.rules_desk = RulesDesk(site, self._watched, self._library, self._recent)
         self._standing = self._evaluator.standing(now)
         self._site = site
         self._room = Room(site.room, AlarmBoard(site.alarms))
@@ -86,6 +88,7 @@ class Service:
         """Adapters that raised, against their contract."""
         self._threads = [threading.Thread(target=self._read, args=(adapter,), name=adapter.name, daemon=True) for adapter in self._adapters]
         self._threads.append(threading.Thread(target=self._watch_clock, name="clock", daemon=True))
+        self._threads.append(threading.Thread(target=self._keep_readings, name="readings", daemon=True))
         if last := self._library.last_state():
             self._evaluator.resume(last.state, last.start)
         expected = last.state if last and last.state in rules.states else rules.fallback
@@ -93,6 +96,7 @@ class Service:
             self._stock.set_current(expected)
 
     def start(self) -> None:
+        self.rules_desk.note()
         self._need(self._evaluator.rules)
         self._stock.start()
         self._ticked_at = time.monotonic()
@@ -107,6 +111,7 @@ class Service:
         for thread in self._threads:
             thread.join(5)
         self._stock.close()
+        self.rules_desk.close()
         self.events.close()
         self._library.close()
 
@@ -242,6 +247,19 @@ class Service:
             except Exception:
                 log.exception("unexpected error; listeners fall silent if it lasts")
 
+    def _keep_readings(self) -> None:
+        """For the replay on the rules page. A disk that is full costs those readings, nothing else."""
+        while True:
+            ending = self._closing.wait(LOOKING_SECONDS)
+            now = time.time()
+            if self._recent.due(now):
+                with self._lock:
+                    self._recent.look(self._evaluator, now)
+            if ending or self._recent.full(now):
+                self._recent.write()
+            if ending:
+                return
+
     def _take(self, standing: Standing | None, now: float) -> None:
         if standing:
             self._standing = standing
@@ -263,6 +281,7 @@ class Service:
                 standing = self._evaluator.swap(rules, now)
                 self._need(rules)
                 self._take(standing, now)
+            self.rules_desk.note()
         if self._watched.news:
             self._watched.news = False
             RULES_REFUSED.set(bool(self._watched.problem))
@@ -294,47 +313,6 @@ class Service:
 
     def _publish_stock(self) -> None:
         self.events.publish("stock", {"sampler": self.sampler(), "levels": self._stock.levels()})
-
-
-class _RulesFile:
-    """The file that the rules live in, looked at for changes. A bad save keeps the rules before it."""
-
-    def __init__(self, site: Site, config: Path | None) -> None:
-        match site.rules:
-            case Pack():
-                self._file, self._load = None, site.load_rules
-            case Path() as file:
-                self._file, self._load = file, partial(load_rules, file)
-            case _:
-                self._file, self._load = config, lambda: load_site(config).load_rules()
-        self._stamp = self._look()
-        self.problem = ""
-        self.news = False
-
-    def changed(self) -> Rules | None:
-        """The rules, if they were saved since the last call and are good."""
-        stamp = self._look()
-        if stamp == self._stamp:
-            return None
-        self._stamp = stamp
-        self.news = True
-        try:
-            rules = self._load()
-        except DocumentError as error:
-            self.problem = str(error)
-            log.error("the rules were not taken over, those before them stay in force:\n%s", error)
-            return None
-        self.problem = ""
-        log.info("rules reloaded from %s", self._file)
-        return rules
-
-    def _look(self) -> tuple[int, int] | None:
-        """Changes when the file does; None while there is none, as for a moment when an editor replaces it."""
-        try:
-            stat = self._file.stat() if self._file else None
-        except OSError:
-            return None
-        return (stat.st_mtime_ns, stat.st_size) if stat else None
 
 
 def serve_site(site: Site, config: Path | None, on_ready: Callable[[str], None]) -> None:

@@ -440,7 +440,7 @@ def test_the_openapi_document_is_valid_complete_and_true(backend: MemoryBackend,
     for path, operations in document["paths"].items():
         schema = operations.get("get", {}).get("responses", {}).get("200", {}).get("content", {}).get("application/json", {}).get("schema")
         if schema is not None:
-            body = requests.get(url + path.replace("{id}", next(iter(backend.library))), timeout=PATIENCE_SECONDS).json()
+            body = requests.get(url + path.replace("{id}", next(iter(backend.library))).replace("{number}", "1"), timeout=PATIENCE_SECONDS).json()
             Draft202012Validator({**schema, "components": document["components"]}).validate(body)
             checked += 1
     assert checked >= 10

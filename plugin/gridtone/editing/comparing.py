@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from gridtone import recent
 from gridtone.documents import parse_document
-from gridtone.editing.views import Comparison, Outcome, StateName
+from gridtone.editing.views import Comparison, NoReadingsError, Outcome, StateName
 from gridtone.proving.timeline import Difference, Stretch, Timeline, differences, figures, replay
 from gridtone.rules import NO_DATA, NO_STATE, Rules
 from gridtone.rules.model import title_of
@@ -26,10 +26,10 @@ Lasting = TypeVar("Lasting", Stretch, Difference)
 
 
 def compare(current: str, edited: str, readings: Path, start: float, end: float, stock: StockSettings) -> Comparison:
-    """Replay what `gridtone.recent` keeps in the folder `readings` since `start`. Raises DocumentError, or ValueError where nothing is kept."""
+    """Replay what `gridtone.recent` keeps in the folder `readings` since `start`. Raises DocumentError or NoReadingsError."""
     kept = recent.survey(readings, start)
     if not kept.points:
-        raise ValueError("no readings of the last hours are kept yet")
+        raise NoReadingsError("no readings of the last hours are kept yet")
     texts = list(dict.fromkeys((current, edited)))
     rules = [parse_document(text, Rules) for text in texts]
     counter = _Counted(chain(recent.moments(readings, start), [(end, [])]))

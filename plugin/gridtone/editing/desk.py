@@ -3,7 +3,6 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -13,32 +12,23 @@ from gridtone.editing.checking import check_text
 from gridtone.editing.comparing import compare
 from gridtone.editing.helper import Helper
 from gridtone.editing.rules_file import RulesFile
-from gridtone.editing.views import Checked, Comparison, CurrentRules
+from gridtone.editing.views import Checked, Comparison, ConflictError, CurrentRules, RefusedError
 from gridtone.library.history import History, LibraryError
 from gridtone.library.rules_version import FILE, PACK, RulesVersion, VersionLine
+from gridtone.recent import Recent
 
 log = logging.getLogger(__name__)
 
 CHECK_SECONDS = 30.0
 REPLAY_SECONDS = 240.0
-HOUR = 3600.0
-
-
-class ConflictError(Exception):
-    """Somebody else saved meanwhile."""
-
-
-class RefusedError(Exception):
-    """The rules have mistakes, or there is nothing to save: the message says what."""
+DAY = 86400.0
 
 
 class RulesDesk:
     """Rules checked, compared and saved. Safe to use from any thread."""
 
-    def __init__(self, site: Site, file: RulesFile, history: History, readings: Path, keep: Callable[[], None]) -> None:
-        """`readings` is the folder of `gridtone.recent`; `keep` writes there what is still in memory."""
-        self._site, self._file, self._history = site, file, history
-        self._readings, self._keep = readings, keep
+    def __init__(self, site: Site, file: RulesFile, history: History, recent: Recent) -> None:
+        self._site, self._file, self._history, self._recent = site, file, history, recent
         self._checker, self._replayer = Helper(), Helper()
         self._saving = threading.Lock()
 
@@ -68,12 +58,12 @@ class RulesDesk:
         """Raises HelperError."""
         return self._checker.call(CHECK_SECONDS, check_text, text, self._file.path() or Path("rules.yaml"), self._site)
 
-    def compare(self, text: str, hours: float) -> Comparison:
-        """The last hours under the saved rules and under `text`. Raises HelperError, DocumentError, ValueError where no readings are kept, or OSError."""
-        self._keep()
+    def compare(self, text: str) -> Comparison:
+        """The last day under the saved rules and under `text`, as far as readings are kept. Raises NoReadingsError, DocumentError, HelperError or OSError."""
+        self._recent.write()
         now = time.time()
         current = self._file.read().text
-        return self._replayer.call(REPLAY_SECONDS, compare, current, text, self._readings, now - hours * HOUR, now, self._site.stock)
+        return self._replayer.call(REPLAY_SECONDS, compare, current, text, self._recent.folder, now - DAY, now, self._site.stock)
 
     def save(self, text: str, base: str, author: str, reason: str, restores: int | None = None) -> RulesVersion:
         """Write the rules and keep them as a version; the service takes them over within a second or two. `base` is the fingerprint of what was edited.

@@ -8,15 +8,13 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, ParamSpec, TypeVar
 
+from gridtone.editing.views import HelperError
+
 IDLE_SECONDS = 300.0
 NICENESS = 10
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-class HelperError(Exception):
-    """No answer: the message says why."""
 
 
 class Helper:

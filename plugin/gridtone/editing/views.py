@@ -11,6 +11,22 @@ from gridtone.words import Words
 Source = Literal["file", "pack", "inline"]
 
 
+class ConflictError(Exception):
+    """Somebody else saved meanwhile."""
+
+
+class RefusedError(Exception):
+    """The rules have mistakes, or there is nothing to save: the message says what."""
+
+
+class NoReadingsError(Exception):
+    """There is no history to replay yet."""
+
+
+class HelperError(Exception):
+    """The process that checks and replays gave no answer: the message says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class CurrentRules:
     """The rules as they are saved."""

@@ -11,6 +11,7 @@ from gridtone.server.access import Access
 from gridtone.server.answers import ApiError, error_answer
 from gridtone.server.api import create_api
 from gridtone.server.backend import Backend
+from gridtone.server.rules_api import add_rules_routes
 from gridtone.server.settings import ServerSettings
 from gridtone.server.stream import Streams
 
@@ -27,7 +28,9 @@ def create_app(backend: Backend, settings: ServerSettings, folder: Path | None =
     app.extensions["gridtone"] = backend
     access = Access(settings, folder)
     access.guard(app)
-    app.register_blueprint(create_api(backend, access, Streams(backend, settings.max_listeners)))
+    api = create_api(backend, access, Streams(backend, settings.max_listeners))
+    add_rules_routes(api, backend)
+    app.register_blueprint(api)
     app.register_error_handler(ApiError, error_answer)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _unexpected)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, Literal, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
 
 from gridtone.alarms import AlarmsView
 from gridtone.cue import Cue
@@ -17,6 +17,9 @@ from gridtone.stock.view import SamplerView
 from gridtone.trend import SignalTrend
 from gridtone.words import Words
 from gridtone_adapters import Health
+
+if TYPE_CHECKING:  # it reads the site's settings, which know the server's
+    from gridtone.editing.desk import RulesDesk
 
 __all__ = ["Backend", "Codec", "SamplerView", "StateSpan", "StateView"]
 
@@ -44,6 +47,7 @@ class Backend(Protocol):
 
     events: EventLog
     audit: Audit
+    rules_desk: "RulesDesk"
 
     def alive(self) -> bool:
         """Time is being watched. Where it is not, nothing that listeners are told can be trusted, and they are left without a heartbeat."""

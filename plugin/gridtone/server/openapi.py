@@ -17,7 +17,9 @@ ERRORS = {
     401: "A valid token is needed",
     403: "The token's role does not suffice, or a foreign page asks",
     404: "There is no such thing",
+    409: "Somebody else changed it meanwhile, or there is nothing to compare with yet",
     416: "The range cannot be served",
+    422: "The rules have mistakes",
     503: "Not now",
 }
 
