@@ -58,6 +58,11 @@ class AuditEntry:
         return hashlib.sha256(msgspec.json.encode(astuple(self)[:-1])).hexdigest()
 
 
+def told(detail: Mapping[str, Any]) -> str:
+    """A detail as an entry has it."""
+    return msgspec.json.encode(detail, order="deterministic").decode()
+
+
 class Audit:
     """The log in one database. Safe to use from any thread, and from several processes at once."""
 
@@ -72,7 +77,7 @@ class Audit:
         who = (person.name, person.role) if person else ("gridtone", "")
         try:
             with self._lock:
-                entry = self._append(*who, action, what, msgspec.json.encode(detail or {}, order="deterministic").decode())
+                entry = self._append(*who, action, what, told(detail or {}))
         except SQLAlchemyError as error:
             self.problem = (
                 f"the audit log could not be written ({getattr(error, 'orig', None) or error}): see that the database's disk has room and is writable"

@@ -1,5 +1,6 @@
 """How answers and errors look as JSON."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import msgspec
 from flask import Response
 
+from gridtone.library.audit import AuditEntry
 from gridtone.library.listening import Feedback, Play
 from gridtone.library.track import Track
 from gridtone.server.backend import StateSpan, StateView
@@ -57,6 +59,20 @@ class Tracks:
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    url: str
+    """Of audio, relative to this service; it needs no token."""
+    expires: float
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntries:
+    entries: Sequence[AuditEntry]
+    next_before: int | None
+    """Pass it as `before` for the next page; None on the last."""
+
+
+@dataclass(frozen=True, slots=True)
 class Adapters:
     adapters: Sequence[Health]
 
@@ -92,9 +108,10 @@ class Error:
 class ApiError(Exception):
     """Becomes an error answer with that HTTP status."""
 
-    def __init__(self, status: int, code: str, message: str, hint: str = "") -> None:
+    def __init__(self, status: int, code: str, message: str, hint: str = "", retry_seconds: float = 0.0) -> None:
         super().__init__(message)
         self.status = status
+        self.retry_seconds = retry_seconds
         self.detail = ErrorDetail(code, message, hint)
 
 
@@ -122,4 +139,6 @@ def error_answer(error: ApiError) -> Response:
     response = answer(Error(error.detail), error.status)
     if error.status == 401:
         response.headers["WWW-Authenticate"] = 'Bearer realm="gridtone"'
+    if error.retry_seconds:
+        response.headers["Retry-After"] = str(math.ceil(error.retry_seconds))
     return response

@@ -13,21 +13,24 @@ from gridtone.cue import Cue, at_desk
 from gridtone.library.track import Track
 from gridtone.rules.explanation import Explanation
 from gridtone.rules.standing import Standing
-from gridtone.server.access import COOKIE, Access, person
-from gridtone.server.answers import Adapters, ApiError, Feedbacks, History, Plays, Readiness, Signals, States, Tracks, answer
+from gridtone.server.access import Access, needs, person
+from gridtone.server.answers import Adapters, ApiError, AuditEntries, Feedbacks, History, Link, Plays, Readiness, Signals, States, Tracks, answer
 from gridtone.server.backend import Backend, Codec, SamplerView
 from gridtone.server.openapi import Parameter, describe, document
 from gridtone.server.room_api import DESK, add_room, asked_desk
+from gridtone.server.signing import LINK_SECONDS
 from gridtone.server.stream import Streams
 from gridtone.trend import KEPT_HOURS, STEP_SECONDS
 from gridtone_adapters import Health
 
 AUDIO_TYPES = {"opus": "audio/ogg; codecs=opus", "flac": "audio/flac"}
 MOST_HOURS = 24 * 31
-MOST_TRACKS = 500
+MOST_ROWS = 500
 LONGEST_REASON = 500
 
+LIMIT = Parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": MOST_ROWS, "default": 50}, "Rows a page.")
 TRACK_ID = Parameter("id", "path", {"type": "string"}, "The track's id: the SHA-256 of its FLAC file, hexadecimal.")
+CODEC = Parameter("codec", "query", {"type": "string", "enum": list(AUDIO_TYPES), "default": "opus"}, "opus is small; flac is exact.")
 HOURS = Parameter("hours", "query", {"type": "number", "minimum": 0.01, "maximum": MOST_HOURS, "default": 24}, "How far back.")
 
 
@@ -39,6 +42,7 @@ def create_api(backend: Backend, access: Access, streams: Streams) -> Blueprint:
 
     @route("/")
     @describe("The player.", content="text/html")
+    @needs(None)
     def player() -> Response:
         return current_app.send_static_file("index.html")
 
@@ -114,13 +118,13 @@ def create_api(backend: Backend, access: Access, streams: Streams) -> Blueprint:
         answers=Tracks,
         parameters=(
             Parameter("state", "query", {"type": "string"}, "Only tracks made for this state."),
-            Parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": MOST_TRACKS, "default": 50}, "Tracks a page."),
+            LIMIT,
             Parameter("before", "query", {"type": "number"}, "Only tracks made before this time: `next_before` of the page before."),
         ),
         errors=(400,),
     )
     def tracks() -> Response:
-        limit = int(_number("limit", 50, least=1, most=MOST_TRACKS))
+        limit = int(_number("limit", 50, least=1, most=MOST_ROWS))
         before = _number("before", 0, least=0, most=1e11) if "before" in request.args else None
         page = backend.tracks(request.args.get("state"), limit, before)
         return answer(Tracks(page, page[-1].created if len(page) == limit else None))
@@ -136,17 +140,15 @@ def create_api(backend: Backend, access: Access, streams: Streams) -> Blueprint:
         content="audio/ogg",
         parameters=(
             TRACK_ID,
-            Parameter("codec", "query", {"type": "string", "enum": list(AUDIO_TYPES), "default": "opus"}, "opus is small; flac is exact."),
+            CODEC,
             Parameter("Range", "header", {"type": "string"}, "One range: `bytes=0-999`, `bytes=1000-` or `bytes=-500`."),
         ),
         statuses={206: "The range asked for", 304: "Not modified"},
         errors=(400, 404, 416),
     )
     def audio(id: str) -> Response:  # noqa: A002
-        codec = request.args.get("codec", "opus")
-        if codec not in AUDIO_TYPES:
-            raise ApiError(400, "bad_parameter", f"codec {codec!r} is not offered", f"ask for {' or '.join(AUDIO_TYPES)}")
-        opened = backend.open_audio(_known(backend.track(id)).id, cast(Codec, codec))
+        codec = _codec()
+        opened = backend.open_audio(_known(backend.track(id)).id, codec)
         if opened is None:
             other = "flac" if codec == "opus" else "opus"
             raise ApiError(404, "no_audio", f"the store has no {codec} audio of this track", f"ask for codec={other}")
@@ -161,6 +163,17 @@ def create_api(backend: Backend, access: Access, streams: Streams) -> Blueprint:
         except Exception:
             response.close()
             raise
+
+    @route("/api/v1/tracks/<id>/link")
+    @describe(
+        f"A link to a track's audio for what cannot send a header, such as an audio element: good for {LINK_SECONDS // 60} minutes, and as long as your token.",
+        answers=Link,
+        parameters=(TRACK_ID, CODEC),
+        errors=(400, 404),
+    )
+    def link(id: str) -> Response:  # noqa: A002
+        query, expires = access.link(_known(backend.track(id)).id, _codec())
+        return answer(Link(f"/api/v1/tracks/{id}/audio?{query}", expires))
 
     @route("/api/v1/tracks/<id>/feedback", "POST")
     @describe(
@@ -203,6 +216,7 @@ def create_api(backend: Backend, access: Access, streams: Streams) -> Blueprint:
         statuses={204: "Signed in"},
         errors=(400, 401),
     )
+    @needs(None)
     def open_session() -> Response:
         body = request.get_json(silent=True)  # a foreign page cannot send JSON without CORS, so this also keeps forged sign-ins out
         if not isinstance(body, dict) or not isinstance(body.get("token"), str):
@@ -214,10 +228,28 @@ def create_api(backend: Backend, access: Access, streams: Streams) -> Blueprint:
 
     @route("/api/v1/session", "DELETE")
     @describe("Sign this browser out.", content=None, statuses={204: "Signed out"})
+    @needs(None)
     def close_session() -> Response:
         response = Response(status=204)
-        response.delete_cookie(COOKIE, httponly=True, samesite="Strict", secure=request.is_secure)
+        access.close_session(response)
         return response
+
+    @route("/api/v1/audit")
+    @describe(
+        "Who changed what, newest first: the audit log.",
+        answers=AuditEntries,
+        parameters=(
+            LIMIT,
+            Parameter("before", "query", {"type": "integer", "minimum": 1}, "Only entries below this number: `next_before` of the page before."),
+        ),
+        errors=(400,),
+    )
+    @needs("admin")
+    def audit() -> Response:
+        limit = int(_number("limit", 50, least=1, most=MOST_ROWS))
+        before = int(_number("before", 0, least=1, most=2**53)) if "before" in request.args else None
+        page = backend.audit.entries(limit, before)
+        return answer(AuditEntries(page, page[-1].number if len(page) == limit else None))
 
     @route("/api/v1/openapi.json")
     @describe("This API, described for machines (OpenAPI 3.1).", answers=dict)
@@ -226,12 +258,14 @@ def create_api(backend: Backend, access: Access, streams: Streams) -> Blueprint:
 
     @route("/healthz")
     @describe("The service runs; 503 when it stands still and should be restarted.", content="text/plain", statuses={503: "Stands still"})
+    @needs(None)
     def healthz() -> Response:
         alive = backend.alive()
         return Response("ok\n" if alive else "stalled\n", 200 if alive else 503, mimetype="text/plain")
 
     @route("/readyz")
     @describe("Listeners can be served; 503 while something is missing.", answers=Readiness, statuses={503: "Not ready"})
+    @needs(None)
     def readyz() -> Response:
         missing = backend.not_ready()
         return answer(Readiness(not missing, tuple(missing) if access.granted() else ()), 503 if missing else 200)
@@ -248,6 +282,13 @@ def _known(track: Track | None) -> Track:
     if track is None:
         raise ApiError(404, "no_such_track", "no track has this id", "the library may have retired it; /api/v1/tracks lists what is there")
     return track
+
+
+def _codec() -> Codec:
+    codec = request.args.get("codec", "opus")
+    if codec not in AUDIO_TYPES:
+        raise ApiError(400, "bad_parameter", f"codec {codec!r} is not offered", f"ask for {' or '.join(AUDIO_TYPES)}")
+    return cast(Codec, codec)
 
 
 def _last_hours() -> tuple[float, float]:

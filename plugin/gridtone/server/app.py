@@ -26,7 +26,7 @@ def create_app(backend: Backend, settings: ServerSettings, folder: Path | None =
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY_BYTES
     app.extensions["gridtone"] = backend
-    access = Access(settings, folder)
+    access = Access(settings, folder, backend.audit)
     access.guard(app)
     api = create_api(backend, access, Streams(backend, settings.max_listeners))
     add_rules_routes(api, backend)
@@ -48,7 +48,7 @@ def _http_error(error: HTTPException) -> Response:
 
 
 def _unexpected(error: Exception) -> Response:
-    log.error("%s %s failed", request.method, request.path, exc_info=error)
+    log.error("%s %r failed", request.method, request.path, exc_info=error)
     return error_answer(ApiError(500, "internal_error", "the service failed to answer", "the service's log says why"))
 
 

@@ -18,7 +18,11 @@ ERRORS = {
     403: "The token's role does not suffice, or a foreign page asks",
     404: "There is no such thing",
     409: "Somebody else changed it meanwhile, or there is nothing to compare with yet",
+    413: "The body is too large",
+    409: "Somebody else changed it meanwhile, or there is nothing to compare with yet",
     416: "The range cannot be served",
+    422: "The rules have mistakes",
+    429: "Too many requests, or too many wrong tokens; Retry-After says when to come again",
     422: "The rules have mistakes",
     503: "Not now",
 }
@@ -113,7 +117,7 @@ def _operation(endpoint: str, operation: Operation, schema_of: Mapping[type | No
     for status, meaning in good.items():
         responses[str(status)] = {"description": meaning} | ({"content": content} if content and status != 304 else {})
     forbidden = (403,) if role or operation.body is not None else ()
-    for status in (*operation.errors, 401, *forbidden):
+    for status in (*operation.errors, 401, *forbidden, 429):
         responses.setdefault(str(status), {"description": ERRORS[status], "content": {"application/json": {"schema": schema_of[Error]}}})
     described: dict[str, Any] = {
         "operationId": endpoint.removeprefix("api."),

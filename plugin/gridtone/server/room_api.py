@@ -7,6 +7,7 @@ from flask import Response, g, request
 
 from gridtone.alarms import AlarmsView
 from gridtone.person import Person
+from gridtone.server.access import needs
 from gridtone.server.answers import ApiError, answer
 from gridtone.server.backend import Backend
 from gridtone.server.openapi import Parameter, describe
@@ -51,6 +52,7 @@ def add_room(route: Callable[..., Callable[[View], View]], backend: Backend) -> 
         statuses={204: "Done"},
         errors=(400, 401, 503),
     )
+    @needs(None)
     def speech() -> Response:
         _admit_speech(backend)
         body = request.get_json(silent=True)

@@ -25,6 +25,11 @@ class ServerSettings(BaseModel):
     allowed_origins: tuple[str, ...] = Field(
         default=(), description="Origins whose pages may call the API from a browser, such as https://grafana.example:3000. None by default."
     )
+    max_requests_a_minute: int = Field(
+        default=6000,
+        ge=60,
+        description="Requests of one token from one address, or of one address without a token, beside event streams and audio; more get 429.",
+    )
     max_listeners: int = Field(default=500, ge=1, le=5000, description="Event streams open at once; one more is refused with 503.")
 
     @model_validator(mode="after")

@@ -12,7 +12,7 @@ import secrets
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -49,6 +49,9 @@ class Token:
     def id(self) -> str:
         """Names this token and no other of the same name, and proves nothing."""
         return self.sha256[:16]
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.role}{f', made {self.created:%Y-%m-%d %H:%M:%S}' if self.created else ''}"
 
     @property
     def expired(self) -> bool:
@@ -118,10 +121,14 @@ class TokenFile:
 class Tokens:
     """The tokens in force in a running service: those of its settings, all of them listeners, and those of the token file, which is followed."""
 
-    def __init__(self, settings: ServerSettings, folder: Path | None) -> None:
-        """Raises ValueError where a token cannot be used, or where there is none although the network is listened to."""
+    def __init__(self, settings: ServerSettings, folder: Path | None, tell: Callable[[list[str]], None] = lambda tokens: None) -> None:
+        """`tell` is told which tokens are in force, now and when that changes.
+
+        Raises ValueError where a token cannot be used, or where there is none although the network is listened to.
+        """
         self._given = tuple(Token(f"token {number} of the settings", "listener", hash_of(text)) for number, text in enumerate(settings.tokens(), 1))
         self._file = TokenFile(folder) if folder else None
+        self._tell = tell
         self._lock = threading.Lock()
         self._looked_at = time.monotonic()
         self._stamp = self._look()
@@ -131,6 +138,7 @@ class Tokens:
                 f"refusing to listen on {settings.host} without a token: anyone on the network could see the grid's state. "
                 "Make one with `gridtone token create NAME --role listener`, set token_file or token_env, or listen on 127.0.0.1"
             )
+        tell([str(token) for token in self._in_force.values()])
 
     def all(self) -> Sequence[Token]:
         """Expired ones too."""
@@ -146,17 +154,21 @@ class Tokens:
 
     def _current(self) -> dict[str, Token]:
         with self._lock:
-            if self._file and time.monotonic() >= self._looked_at + LOOK_SECONDS:
-                self._looked_at = time.monotonic()
-                stamp = self._look()
-                if stamp != self._stamp:
-                    self._stamp = stamp
-                    try:
-                        self._in_force = self._with(self._file.read())
-                    except TokenError as error:
-                        log.error("until this is mended nobody gets in by a token of the file: %s", error)
-                        self._in_force = self._with((Token("of a file that cannot be read", "listener", ""),))  # still: a service with tokens
-            return self._in_force
+            if not self._file or time.monotonic() < self._looked_at + LOOK_SECONDS:
+                return self._in_force
+            self._looked_at = time.monotonic()
+            stamp, before = self._look(), self._stamp
+            if stamp == before:
+                return self._in_force
+            self._stamp = stamp
+            try:
+                self._in_force = self._with(self._file.read())
+            except TokenError as error:
+                log.error("until this is mended nobody gets in by a token of the file: %s", error)
+                self._in_force = self._with((Token("of a file that cannot be read", "listener", ""),))  # still: a service with tokens
+            in_force = self._in_force
+        self._tell([str(token) for token in in_force.values()])
+        return in_force
 
     def _with(self, tokens: Sequence[Token]) -> dict[str, Token]:
         return {token.sha256: token for token in (*self._given, *tokens)}
