@@ -1,12 +1,14 @@
-"""The codec and its quantiser, of toy size."""
+"""The codec and its quantiser, of toy size, and sound from levels."""
 
+import numpy as np
 import pytest
 import torch
 
 from gridtone_engine.undertone.codec import Codec
 from gridtone_engine.undertone.configs import RECIPES
-from gridtone_engine.undertone.losses import snr_db, spectral_loss
+from gridtone_engine.undertone.losses import ear_weights, level_loss, relative_loss
 from gridtone_engine.undertone.quantiser import ResidualQuantiser
+from gridtone_engine.undertone.synthesis import Synthesis, levels_of, synthesised
 
 TINY = RECIPES["tiny"].codec
 
@@ -17,19 +19,58 @@ def one_thread():
     torch.manual_seed(0)
 
 
-def test_spectra_lead_back_to_the_audio():
-    codec = Codec(TINY)
-    audio = torch.randn(2, 2, 10 * TINY.hop)
-    back = codec.audio(codec.spectra(audio))
-    assert back.shape == audio.shape
-    assert snr_db(back[..., TINY.hop : -TINY.hop], audio[..., TINY.hop : -TINY.hop]) > 60
+def music(seconds: float) -> np.ndarray:
+    """Struck notes, one to the left, one to the right."""
+    times = np.arange(round(seconds * TINY.sample_rate)) / TINY.sample_rate
+    left, right = (np.sin(2 * np.pi * hertz * times) * np.exp(-3 * (times % 0.5)) for hertz in (440.0, 659.3))
+    return 0.2 * np.stack([left, right]).astype(np.float32)
+
+
+def test_sound_from_levels_has_the_levels():
+    audio = music(2.0)
+    levels = levels_of(audio[None], TINY)[0]
+    sound = synthesised(levels, TINY)
+    assert sound.shape == audio.shape and np.isfinite(sound).all()
+    again = levels_of(sound[None], TINY)[0]
+    middle = slice(10, -10)
+    magnitudes, wanted = np.expm1(again[middle]), np.expm1(levels[middle])
+    assert np.linalg.norm(magnitudes - wanted) < 0.2 * np.linalg.norm(wanted)
+    without_order = np.fft.irfft(np.fft.rfft(sound) * np.exp(2j * np.pi * np.random.default_rng(0).random(sound.shape[1] // 2 + 1)), sound.shape[1])
+    scattered = np.expm1(levels_of(without_order[None].astype(np.float32), TINY)[0][middle])
+    assert np.linalg.norm(scattered - wanted) > 0.4 * np.linalg.norm(wanted), "the measure tells wrong phases"
+
+
+def test_a_tone_stays_one_tone():
+    times = np.arange(2 * TINY.sample_rate) / TINY.sample_rate
+    tone = 0.3 * np.sin(2 * np.pi * 443.7 * times).astype(np.float32)
+    sound = synthesised(levels_of(np.stack([tone, tone])[None], TINY)[0], TINY)[0, 8000:-8000]
+    spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound))))
+    hertz = np.fft.rfftfreq(len(sound), 1 / TINY.sample_rate)
+    assert abs(hertz[spectrum.argmax()] - 443.7) < 1.5
+    assert (spectrum[np.abs(hertz - 443.7) < 5] ** 2).sum() > 0.98 * (spectrum**2).sum()
+
+
+def test_stretches_join_without_a_seam():
+    levels = levels_of(music(1.6)[None], TINY)[0]
+    synthesis = Synthesis(TINY)
+    pieces = [synthesis.play(levels[start : start + 40]) for start in range(0, len(levels), 40)]
+    assert np.abs(np.concatenate([*pieces, synthesis.rest()], axis=1) - synthesised(levels, TINY)).max() < 1e-5
+
+
+def test_silence_gives_silence():
+    assert not synthesised(np.zeros((20, TINY.numbers), np.float32), TINY).any()
+
+
+def test_levels_are_the_same_in_torch_and_numpy():
+    audio = music(0.5)[None]
+    assert np.abs(Codec(TINY).levels(torch.from_numpy(audio)).numpy() - levels_of(audio, TINY)).max() < 1e-3
 
 
 def test_shapes_follow_the_frame_rate():
     codec = Codec(TINY).eval()
     codes = codec.encode(torch.randn(3, 2, 5 * TINY.hop + 7))
     assert codes.shape == (3, TINY.codebooks, 5) and codes.dtype == torch.int64
-    assert codec.decode(codes).shape == (3, 2, 5 * TINY.hop)
+    assert codec.decode(codes).shape == (3, 5 * TINY.frame_hops, TINY.numbers)
     assert TINY.frame_rate == 25
     with pytest.raises(ValueError, match="less than one frame"):
         codec.encode(torch.zeros(1, 2, 100))
@@ -40,8 +81,9 @@ def test_nothing_beyond_the_reach_changes_a_frame():
     codec.quantiser.vectors.normal_()
     reach, middle = TINY.reach_frames, 40
     codes = torch.randint(TINY.codes, (1, TINY.codebooks, 80))
-    whole = codec.decode(codes)[..., middle * TINY.hop : (middle + 1) * TINY.hop]
-    alone = codec.decode(codes[..., middle - reach : middle + reach + 1])[..., reach * TINY.hop : (reach + 1) * TINY.hop]
+    hops = TINY.frame_hops
+    whole = codec.decode(codes)[:, middle * hops : (middle + 1) * hops]
+    alone = codec.decode(codes[..., middle - reach : middle + reach + 1])[:, reach * hops : (reach + 1) * hops]
     assert torch.allclose(whole, alone, atol=1e-4)
 
 
@@ -52,10 +94,11 @@ def test_every_codebook_rounds_what_is_left_over():
     quantiser.initialise(latents, generator)
     codes = quantiser.encode(latents[None])
     errors = []
-    for books in range(5):
-        kept = sum((quantiser.vectors[book][codes[0, book]] for book in range(books)), torch.zeros_like(latents))
-        errors.append((latents - kept).square().mean().item())
-    assert errors == sorted(errors, reverse=True) and errors[-1] < 0.25 * errors[0]
+    for books in range(1, 5):
+        decoded = quantiser.decode(codes[:, :books])[0]
+        assert torch.equal(decoded, quantiser.decode(codes, torch.tensor([books]))[0])
+        errors.append((latents - decoded).square().mean().item())
+    assert errors == sorted(errors, reverse=True) and errors[-1] < 0.25 * latents.square().mean()
     assert all(len(codes[0, book].unique()) == 32 for book in range(4)), "k-means leaves no vector unused"
 
 
@@ -71,11 +114,16 @@ def test_codebooks_follow_the_data_and_restart_what_nobody_chooses():
     assert len(codes[0, 0].unique()) > 16
 
 
-def test_the_loss_is_least_for_the_audio_itself():
-    audio = torch.randn(1, 2, 8000) * 0.1
-    assert spectral_loss(audio, audio) < 1e-6 < spectral_loss(audio * 0.9, audio) < spectral_loss(audio * 0.5, audio)
-    swapped = audio.flip(1)
-    assert spectral_loss(swapped, audio) < 1e-6, "magnitudes of middle and side alone do not tell left from right: the waveform does"
+def test_the_losses_are_least_for_the_levels_themselves():
+    weights = ear_weights(TINY)
+    levels = torch.rand(2, 20, TINY.numbers) * 5
+    for loss in (lambda ours: level_loss(ours, levels, weights), lambda ours: relative_loss(ours, levels)):
+        assert loss(levels) < 1e-6 < loss(levels * 0.9) < loss(levels * 0.5)
+    low, high, side = levels.clone(), levels.clone(), levels.clone()
+    low[..., 10] += 1
+    high[..., 900] += 1
+    side[..., TINY.numbers // 2 + 10] += 1
+    assert level_loss(low, levels, weights) > level_loss(side, levels, weights) > level_loss(high, levels, weights)
 
 
 @pytest.mark.parametrize("name", ["small", "base"])

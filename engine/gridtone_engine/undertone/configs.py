@@ -23,7 +23,7 @@ class CodecConfig:
     kernel: int = 7
     expansion: int = 3
     sample_rate: int = 32_000
-    spectrum_size: int = 1280
+    spectrum_size: int = 2048
     spectrum_hop: int = 320
     frame_hops: int = 4
     """Spectra a code frame."""
@@ -41,21 +41,20 @@ class CodecConfig:
         return self.sample_rate / self.hop
 
     @property
-    def bins(self) -> int:
-        """Numbers a spectrum has: real and imaginary parts of middle and side."""
-        return 4 * (self.spectrum_size // 2 + 1)
+    def numbers(self) -> int:
+        """Of a spectrum: levels of middle and side."""
+        return 2 * (self.spectrum_size // 2 + 1)
 
     @property
     def reach_frames(self) -> int:
         """Code frames on either side that a decoded frame depends on."""
         half = self.kernel // 2
-        windows = self.spectrum_size // self.spectrum_hop
-        return half * (self.slow_blocks + 1) + -(-(half * self.fast_blocks + windows) // self.frame_hops)
+        return half * (self.slow_blocks + 1) + -(-half * self.fast_blocks // self.frame_hops)
 
 
 @dataclass(frozen=True, slots=True)
 class PriorConfig:
-    """A transformer over code frames, in the delay pattern; each position sees `window` positions."""
+    """A transformer over code frames, in the delay pattern; each position sees `window` positions. It may know the first codebooks only."""
 
     width: int
     depth: int
@@ -81,9 +80,11 @@ class CodecRecipe:
     learning_rate: float = 1e-3
     warm_share: float = 0.25
     """Share of the steps before the quantiser is put in."""
-    spectral_weight: float = 0.3
-    """Beside a waveform loss of weight 1."""
+    relative_weight: float = 0.5
+    """Of the magnitudes' relative error, beside the levels' error of weight 1."""
     commit_weight: float = 0.25
+    rough_share: float = 0.5
+    """How often a piece is decoded from fewer codebooks than there are."""
     codebook_decay: float = 0.97
     ema_decay: float = 0.999
 
@@ -135,7 +136,7 @@ RECIPES: dict[str, Recipe] = {
         CodecConfig(width=256),
         PriorConfig(width=256, depth=8, heads=4, window=256),
         CorpusRecipe(pieces=1280, seconds=20.0, processes=2),
-        CodecRecipe(steps=8_000),
+        CodecRecipe(steps=6_000),
         PriorRecipe(steps=3_000, batch=4, crop_frames=480),
     ),
     "base": Recipe(

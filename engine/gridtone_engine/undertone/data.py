@@ -77,7 +77,8 @@ class CodeCrops:
         pieces = rng.integers(len(self.codes), size=recipe.batch)
         frames = min(recipe.crop_frames, self.codes.shape[2])
         starts = rng.integers(self.codes.shape[2] - frames + 1, size=recipe.batch)
-        crops = np.stack([self.codes[piece, :, start : start + frames] for piece, start in zip(pieces, starts, strict=True)])
+        books = self.recipe.prior.codebooks
+        crops = np.stack([self.codes[piece, :books, start : start + frames] for piece, start in zip(pieces, starts, strict=True)])
         return torch.from_numpy(crops.astype(np.int64)), forget(self.asked.taken(pieces), recipe.unsaid, recipe.unsaid_each, rng)
 
 

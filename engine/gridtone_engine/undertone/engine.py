@@ -19,6 +19,7 @@ from gridtone_engine.prompt import Attributes, Prompt
 from gridtone_engine.text import Understanding, understand
 from gridtone_engine.undertone.conditions import Conditions, conditions
 from gridtone_engine.undertone.generate import Codes, Model, Sampling, Stage, decode_stretch
+from gridtone_engine.undertone.synthesis import Synthesis
 
 SHIPPED = Path(__file__).parent / "weights"
 DECODED_AT_ONCE = 500
@@ -116,7 +117,8 @@ class Undertone:
         stage = Stage(self._model, 1, self._sampling)
         stage.seat(0, self._asked(prompt)[0], prompt.seed, self._prime(prompt, limited=False))
         chunk = max(1, round(chunk_seconds * config.frame_rate))
-        codes, start = np.zeros((config.codebooks, 0), np.int64), 0
+        codes, start = np.zeros((self._model.prior_config.codebooks, 0), np.int64), 0
+        synthesis = Synthesis(config)
         while not cancelled():
             if (following := change()) is not None:
                 stage.ask(0, self._asked(following)[0])
@@ -126,7 +128,7 @@ class Undertone:
                 [found] = stage.advance()
                 if found is not None:
                     codes = np.concatenate([codes, found[:, None]], axis=1)
-            yield np.clip(decode_stretch(self._model, codes, start, start + chunk), -1, 1)
+            yield np.clip(synthesis.play(decode_stretch(self._model, codes, start, start + chunk)), -1, 1)
             behind = max(0, start + chunk - config.reach_frames)
             codes, start = codes[:, behind:], start + chunk - behind
 
@@ -150,14 +152,16 @@ class Undertone:
         if limited and seconds >= prompt.seconds:
             raise EngineError(f"{prompt.continue_from} is {seconds:.1f} s long; a track that continues it has to be longer than {prompt.seconds:g} s")
         try:
-            return self._model.encode(audio[None])[0]
+            return self._model.encode(audio[None])[0, : self._model.prior_config.codebooks]
         except ValueError as error:
             raise EngineError(f"{prompt.continue_from} is too short to be continued: {error}") from error
 
     def _rendition(self, prompt: Prompt, understanding: Understanding, codes: Codes) -> Rendition:
         count = codes.shape[1]
-        pieces = [decode_stretch(self._model, codes, start, min(count, start + DECODED_AT_ONCE)) for start in range(0, count, DECODED_AT_ONCE)]
-        samples = np.concatenate(pieces, axis=1)[:, : round(prompt.seconds * self.sample_rate)]
+        synthesis = Synthesis(self._model.codec_config)
+        stretches = (decode_stretch(self._model, codes, start, min(count, start + DECODED_AT_ONCE)) for start in range(0, count, DECODED_AT_ONCE))
+        pieces = [synthesis.play(levels) for levels in stretches]
+        samples = np.concatenate([*pieces, synthesis.rest()], axis=1)[:, : round(prompt.seconds * self.sample_rate)]
         return Rendition(
             prompt=prompt,
             samples=np.clip(samples, -1, 1),

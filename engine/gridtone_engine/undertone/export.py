@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from gridtone_engine.engine import EngineError
 from gridtone_engine.prompt import INSTRUMENTS, Attributes
 from gridtone_engine.undertone.checkpoints import trained_codec, trained_prior
-from gridtone_engine.undertone.codec import Codec, compress
+from gridtone_engine.undertone.codec import Codec
 from gridtone_engine.undertone.conditions import SENTENCE_WIDTH, SIZES, conditions
 from gridtone_engine.undertone.configs import Recipe
 from gridtone_engine.undertone.generate import Model
@@ -34,8 +34,8 @@ class _Encode(nn.Module):
         super().__init__()
         self.codec = codec
 
-    def forward(self, spectra: Tensor) -> Tensor:
-        return self.codec.quantiser.encode(self.codec.encoder(compress(spectra)))
+    def forward(self, levels: Tensor) -> Tensor:
+        return self.codec.quantiser.encode(self.codec.encoder(levels))
 
 
 class _Decode(nn.Module):
@@ -44,7 +44,7 @@ class _Decode(nn.Module):
         self.codec = codec
 
     def forward(self, codes: Tensor) -> Tensor:
-        return self.codec.decoder(self.codec.quantiser.decode(codes))
+        return self.codec.decode(codes)
 
 
 class _Step(nn.Module):
@@ -85,13 +85,13 @@ def write_networks(codec: Codec, prior: Prior, output: Path, *, int8: bool) -> N
     step = (torch.zeros(2, config.codebooks, dtype=torch.int64), torch.zeros(2, config.width), turn, turn, memory, memory, torch.zeros(2, config.window))
     asked = (torch.zeros(2, len(SIZES), dtype=torch.int64), torch.zeros(2, 2 * len(INSTRUMENTS)), torch.zeros(2, SENTENCE_WIDTH))
     frames = 4
-    spectra, codes = torch.randn(2, frames * codec.config.frame_hops, codec.config.bins), torch.zeros(2, config.codebooks, frames, dtype=torch.int64)
+    levels, codes = torch.rand(2, frames * codec.config.frame_hops, codec.config.numbers), torch.zeros(2, config.codebooks, frames, dtype=torch.int64)
     first = {0: "rows"}
     step_axes = {"codes": first, "told": first, "cos": first, "sin": first, "keys": {1: "rows"}, "values": {1: "rows"}, "mask": first}
     asked_axes = {"steps": first, "instruments": first, "sentence": first}
     _write(prior.condition, asked, asked_axes, output / "condition.onnx", int8=int8)
     _write(_Step(prior), step, step_axes, output / "step.onnx", int8=int8)
-    _write(_Encode(codec), (spectra,), {"spectra": {0: "rows", 1: "time"}}, output / "encode.onnx", int8=int8)
+    _write(_Encode(codec), (levels,), {"levels": {0: "rows", 1: "time"}}, output / "encode.onnx", int8=int8)
     _write(_Decode(codec), (codes,), {"codes": {0: "rows", 2: "time"}}, output / "decode.onnx", int8=int8)
 
 

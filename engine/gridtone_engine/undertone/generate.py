@@ -40,7 +40,7 @@ class Model(Protocol):
         ...
 
     def decode(self, codes: Codes) -> Floats:
-        """Codes (batch, codebooks, frames) to audio (batch, 2, frames * hop), not clipped."""
+        """Codes (batch, codebooks, frames) to levels (batch, spectra, numbers), for `synthesis.py`."""
         ...
 
     def condition(self, asked: Conditions) -> Floats:
@@ -136,10 +136,10 @@ def choose(logits: Floats, draws: NDArray[np.float64], sampling: Sampling) -> Co
 
 
 def decode_stretch(model: Model, codes: Codes, start: int, end: int) -> Floats:
-    """Audio (2, frames * hop) of frames `start` to `end` of codes (codebooks, frames), decoded with as many frames around them as they depend on."""
-    reach, hop = model.codec_config.reach_frames, model.codec_config.hop
+    """Levels (spectra, numbers) of frames `start` to `end` of codes (codebooks, frames), decoded with as many frames around them as they depend on."""
+    reach, spectra = model.codec_config.reach_frames, model.codec_config.frame_hops
     first, last = max(0, start - reach), min(codes.shape[1], end + reach)
-    return model.decode(codes[None, :, first:last])[0, :, (start - first) * hop : (end - first) * hop]
+    return model.decode(codes[None, :, first:last])[0, (start - first) * spectra : (end - first) * spectra]
 
 
 def sample_codes(model: Model, asked: Sequence[Conditions], seeds: Sequence[int], frames: int, sampling: Sampling) -> Codes:

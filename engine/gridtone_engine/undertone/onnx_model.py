@@ -1,4 +1,4 @@
-"""Codec and prior run by onnxruntime: 20 MB instead of torch, and as fast on a CPU. The spectra are numpy's."""
+"""Codec and prior run by onnxruntime: 20 MB instead of torch, and as fast on a CPU."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +12,7 @@ from gridtone_engine.engine import EngineError
 from gridtone_engine.undertone.conditions import Conditions
 from gridtone_engine.undertone.configs import LONGEST_WAVE, PriorConfig, read_shapes
 from gridtone_engine.undertone.generate import Codes, Floats
+from gridtone_engine.undertone.synthesis import levels_of
 
 FILES = ("condition.onnx", "step.onnx", "encode.onnx", "decode.onnx")
 Network = Callable[..., list[NDArray[Any]]]
@@ -43,38 +44,14 @@ class OnnxModel:
         """Raises EngineError if a file is missing or cannot be read."""
         self.codec_config, self.prior_config = read_shapes(folder)
         self._condition, self._step, self._encode, self._decode = (open_network(folder / name, threads) for name in FILES)
-        size = self.codec_config.spectrum_size
-        self._window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)).astype(np.float32)
 
     def encode(self, audio: Floats) -> Codes:
-        config = self.codec_config
-        size, hop = config.spectrum_size, config.spectrum_hop
-        samples = audio.shape[-1] // config.hop * config.hop
-        if samples == 0:
-            raise ValueError(f"{audio.shape[-1]} samples are less than one frame of codes, {config.hop} samples")
-        left, right = audio[:, 0, :samples], audio[:, 1, :samples]
-        edge = (size - hop) // 2
-        both = np.pad(np.stack([left + right, left - right], axis=1) / 2, ((0, 0), (0, 0), (edge, size - hop - edge)))
-        pieces = np.lib.stride_tricks.sliding_window_view(both, size, axis=-1)[:, :, ::hop] * self._window
-        spectrum = np.fft.rfft(pieces, norm="ortho")
-        parts = np.concatenate([spectrum.real, spectrum.imag], axis=1).transpose(0, 2, 1, 3)
-        [codes] = self._encode(parts.reshape(*parts.shape[:2], -1).astype(np.float32))
+        [codes] = self._encode(levels_of(audio, self.codec_config))
         return np.asarray(codes, np.int64)
 
     def decode(self, codes: Codes) -> Floats:
-        config = self.codec_config
-        size, hop = config.spectrum_size, config.spectrum_hop
-        [spectra] = self._decode(np.ascontiguousarray(codes))
-        batch, count = spectra.shape[:2]
-        parts = spectra.reshape(batch, count, 4, -1)
-        pieces = np.fft.irfft(parts[:, :, :2] + 1j * parts[:, :, 2:], size, norm="ortho").astype(np.float32) * self._window
-        both, weight = np.zeros((batch, 2, (count - 1) * hop + size), np.float32), np.zeros((count - 1) * hop + size, np.float32)
-        for number in range(count):
-            both[..., number * hop : number * hop + size] += pieces[:, number]
-            weight[number * hop : number * hop + size] += self._window**2
-        edge = (size - hop) // 2
-        middle, side = (both / np.maximum(weight, 1e-3))[..., edge : edge + count * hop].swapaxes(0, 1)
-        return np.stack([middle + side, middle - side], axis=1)
+        [levels] = self._decode(np.ascontiguousarray(codes))
+        return np.asarray(levels, np.float32)
 
     def condition(self, asked: Conditions) -> Floats:
         [told] = self._condition(asked.steps, asked.instruments, asked.sentence)

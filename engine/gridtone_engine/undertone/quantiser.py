@@ -33,10 +33,12 @@ class ResidualQuantiser(nn.Module):
             rest = rest - F.embedding(codes[-1], vectors)
         return torch.stack(codes, dim=1)
 
-    def decode(self, codes: Tensor) -> Tensor:
-        """Codes (batch, codebooks, time) -> latents (batch, time, width)."""
-        looked_up = [F.embedding(codes[:, book], self.vectors[book]) for book in range(self.vectors.shape[0])]
-        return torch.stack(looked_up).sum(0)
+    def decode(self, codes: Tensor, kept: Tensor | None = None) -> Tensor:
+        """Codes (batch, codebooks, time) -> latents (batch, time, width). Fewer codebooks give rougher latents; so does `kept` (batch,), how many count."""
+        looked_up = torch.stack([F.embedding(codes[:, book], self.vectors[book]) for book in range(codes.shape[1])])
+        if kept is not None:
+            looked_up = looked_up * (torch.arange(len(looked_up), device=kept.device)[:, None] < kept)[..., None, None]
+        return looked_up.sum(0)
 
     @torch.no_grad()
     def initialise(self, latents: Tensor, generator: torch.Generator, rounds: int = 12) -> None:

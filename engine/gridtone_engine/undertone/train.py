@@ -25,14 +25,15 @@ from gridtone_engine.prompt import Prompt
 from gridtone_engine.text import understand
 from gridtone_engine.text.moods import encoder
 from gridtone_engine.undertone.checkpoints import load_checkpoint, trained_codec
-from gridtone_engine.undertone.codec import Codec, compress
+from gridtone_engine.undertone.codec import Codec
 from gridtone_engine.undertone.conditions import conditions
 from gridtone_engine.undertone.configs import Recipe
 from gridtone_engine.undertone.corpus import SAMPLE_RATE, Shards
 from gridtone_engine.undertone.data import AudioCrops, CodeCrops, encode_shards, sentence_vectors
 from gridtone_engine.undertone.generate import Sampling, sample_codes
-from gridtone_engine.undertone.losses import snr_db, spectral_loss, waveform_loss
+from gridtone_engine.undertone.losses import DB_PER_LEVEL, ear_weights, level_loss, relative_loss
 from gridtone_engine.undertone.prior import Prior, prior_loss
+from gridtone_engine.undertone.synthesis import synthesised
 from gridtone_engine.undertone.torch_model import TorchModel
 
 WARM_UP_STEPS = 200
@@ -161,6 +162,7 @@ class CodecTrainer(Trainer):
         self.crops = AudioCrops(Shards(folder / "corpus"), recipe)
         torch.manual_seed(recipe.seed)
         super().__init__(recipe, folder, Codec(recipe.codec), settings.steps, settings.learning_rate, settings.ema_decay)
+        self.weights = ear_weights(recipe.codec, self.device)
 
     def learn(self) -> dict[str, float]:
         settings, codec = self.recipe.train_codec, self.model
@@ -168,35 +170,42 @@ class CodecTrainer(Trainer):
         quantise = self.step >= settings.warm_share * self.steps
         if quantise and not codec.quantiser.ready:
             codec.quantiser.initialise(self._many_latents(codec), self.generator)
-        audio = self.crops.batch(self.step).to(self.device)
+        levels = codec.levels(self.crops.batch(self.step).to(self.device))
         with self._half():
-            latents = codec.encoder(compress(codec.spectra(audio)))
+            latents = codec.encoder(levels)
         latents = latents.float()
         heard, commit, restarted = latents, latents.new_zeros(()), 0
         if quantise:
             restarted = codec.quantiser.update(latents.detach().flatten(0, 1), settings.codebook_decay, self.generator)
-            rounded = codec.quantiser.decode(codec.quantiser.encode(latents.detach()))
-            commit = F.mse_loss(latents, rounded)
+            codes = codec.quantiser.encode(latents.detach())
+            commit = F.mse_loss(latents, codec.quantiser.decode(codes))
+            rounded = codec.quantiser.decode(codes, self._kept(len(codes)))
             heard = latents + (rounded - latents).detach()  # the gradient passes the rounding as if it were not there
         with self._half():
-            spectra = codec.decoder(heard)
-        decoded = codec.audio(spectra)
-        spectral, waveform = spectral_loss(decoded, audio), waveform_loss(decoded, audio)
-        loss = settings.spectral_weight * spectral + waveform + settings.commit_weight * commit
+            decoded = codec.decoder(heard)
+        level, relative = level_loss(decoded.float(), levels, self.weights), relative_loss(decoded.float(), levels)
+        loss = level + settings.relative_weight * relative + settings.commit_weight * commit
         loss.backward()
-        return {"loss": loss.item(), "spectral": spectral.item(), "waveform": waveform.item(), "commit": commit.item(), "restarted": float(restarted)}
+        return {"loss": loss.item(), "level": level.item(), "relative": relative.item(), "commit": commit.item(), "restarted": float(restarted)}
+
+    def _kept(self, batch: int) -> Tensor:
+        """How many codebooks a piece is decoded from: for a part of them fewer than all, so that a prior may do with the first few."""
+        books = self.recipe.codec.codebooks
+        fewer = torch.randint(1, books + 1, (batch,), generator=self.generator)
+        rough = torch.rand(batch, generator=self.generator) < self.recipe.train_codec.rough_share
+        return torch.where(rough, fewer, books).to(self.device)
 
     @torch.no_grad()
     def _many_latents(self, codec: Codec) -> Tensor:
         found: list[Tensor] = []
         while sum(map(len, found)) < LATENTS_PER_CODE * self.recipe.codec.codes:
             audio = self.crops.batch(self.steps + len(found)).to(self.device)
-            found.append(codec.encoder(compress(codec.spectra(audio))).flatten(0, 1))
+            found.append(codec.encoder(codec.levels(audio)).flatten(0, 1))
         return torch.cat(found)
 
     @torch.inference_mode()
     def examine(self) -> dict[str, float]:
-        """Signal to noise on held-out pieces, whole and at each with the quantiser left out, and the share of codes in use."""
+        """The levels' error in dB on held-out pieces, whole and with the quantiser left out, and the share of codes in use."""
         codec = self.average
         assert isinstance(codec, Codec)
         shards = Shards(self.folder / "held_out")
@@ -205,19 +214,20 @@ class CodecTrainer(Trainer):
         plain, rounded, used = [], [], []
         for number in range(len(shards)):
             audio = torch.from_numpy(shards.samples(number, 0, frames))[None].to(self.device)
-            latents = codec.encoder(compress(codec.spectra(audio)))
-            plain.append(snr_db(codec.audio(codec.decoder(latents)), audio))
+            levels = codec.levels(audio)
+            latents = codec.encoder(levels)
+            plain.append(level_loss(codec.decoder(latents), levels, self.weights).item())
             if codec.quantiser.ready:
                 codes = codec.quantiser.encode(latents)
                 decoded = codec.decode(codes)
-                rounded.append(snr_db(decoded, audio))
+                rounded.append(level_loss(decoded, levels, self.weights).item())
                 used.append(codes[0].cpu())
                 if number == 0:
-                    self._listen("held_out", torch.cat([audio[0], decoded[0]], dim=1).cpu())
-        scores = {"held_out_snr_db_unquantised": float(np.mean(plain))}
+                    self._listen("held_out", np.concatenate([audio[0].cpu().numpy(), synthesised(decoded[0].cpu().numpy(), codec.config)], axis=1))
+        scores = {"held_out_error_db_unquantised": DB_PER_LEVEL * float(np.mean(plain))}
         if rounded:
             in_use = [len(book.unique()) / self.recipe.codec.codes for book in torch.cat(used, dim=1)]
-            scores |= {"held_out_snr_db": float(np.mean(rounded)), "held_out_codes_in_use": float(np.mean(in_use))}
+            scores |= {"held_out_error_db": DB_PER_LEVEL * float(np.mean(rounded)), "held_out_codes_in_use": float(np.mean(in_use))}
         return scores
 
 
@@ -253,8 +263,8 @@ class PriorTrainer(Trainer):
         losses = [self._loss(prior, self.held_out, batch).item() for batch in range(4)]
         asked = [conditions(understand(Prompt(text)).attributes, encoder()([text])[0]) for text in self.recipe.sample_prompts]
         model = TorchModel(self.codec, deepcopy(prior))
-        for number, audio in enumerate(model.decode(sample_codes(model, asked, range(len(asked)), 250, Sampling()))):
-            self._listen(f"prompt_{number}", audio)
+        for number, levels in enumerate(model.decode(sample_codes(model, asked, range(len(asked)), 250, Sampling()))):
+            self._listen(f"prompt_{number}", synthesised(levels, self.codec.config))
         return {"held_out_loss": float(np.mean(losses))}
 
 
