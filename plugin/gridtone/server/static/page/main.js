@@ -3,11 +3,12 @@
 import { AudioEngine } from "../player/audio.js";
 import { Connection } from "../player/connection.js";
 import { ServiceClock } from "../player/schedule.js";
+import { letChoose, showTexts } from "./appearance.js";
 import { $, text } from "./elements.js";
 import { showMusic, showSound } from "./music.js";
 import { showStanding } from "./standing.js";
 import { showHistory } from "./timeline.js";
-import { currentLanguage, pick, say, switchLanguage } from "./words.js";
+import { pick, say } from "./words.js";
 import { showAdapters, showSampler, showStock } from "./workshop.js";
 
 const STATE_EVERY_MILLISECONDS = 5000;
@@ -117,21 +118,12 @@ function show() {
   if (cue) showMusic(cue, previousCue, now);
 }
 
-function showTexts() {
-  document.documentElement.lang = currentLanguage() === "zh" ? "zh-CN" : "en";
-  for (const node of document.querySelectorAll("[data-say]")) text(node, say(node.dataset.say));
-  for (const node of document.querySelectorAll("[data-say-label]")) node.setAttribute("aria-label", say(node.dataset.sayLabel));
-  $("language").setAttribute("aria-label", say("language_name"));
-  $("theme").setAttribute("aria-label", say(dark() ? "theme_light" : "theme_dark"));
+function showAll() {
+  showTexts();
   showSound(engine.status, muted);
   show();
   showWorkshop();
   showPast();
-}
-
-function dark() {
-  const chosen = document.documentElement.dataset.theme;
-  return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
 }
 
 function setVolume(percent) {
@@ -150,15 +142,6 @@ function setMuted(on) {
 $("sound").addEventListener("click", () => (engine.status.sound === "on" ? engine.disable() : engine.enable()));
 $("mute").addEventListener("click", () => setMuted(!muted));
 $("volume").addEventListener("input", (event) => setVolume(Number(event.target.value)));
-$("language").addEventListener("click", () => {
-  switchLanguage();
-  showTexts();
-});
-$("theme").addEventListener("click", () => {
-  document.documentElement.dataset.theme = dark() ? "light" : "dark";
-  localStorage.setItem("gridtone.theme", document.documentElement.dataset.theme);
-  showTexts();
-});
 $("sign-in").addEventListener("submit", async (event) => {
   event.preventDefault();
   const response = await fetch("/api/v1/session", {
@@ -180,10 +163,10 @@ $("sign-out").addEventListener("click", async () => {
 new ResizeObserver(showPast).observe($("timeline"));
 document.addEventListener("visibilitychange", () => document.hidden || (refreshState(), refreshAll()));
 
-if (localStorage.getItem("gridtone.theme")) document.documentElement.dataset.theme = localStorage.getItem("gridtone.theme");
+letChoose(showAll);
 setVolume(Number(localStorage.getItem("gridtone.volume") ?? 70));
 setMuted(muted);
-showTexts();
+showAll();
 connection.open();
 setInterval(show, 500);
 setInterval(refreshState, STATE_EVERY_MILLISECONDS);

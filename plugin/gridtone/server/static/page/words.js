@@ -90,6 +90,7 @@ const WORDS = {
     severity_unknown: "unknown",
     announce: "{title}. {reason}",
     notice: "Music never replaces an alarm.",
+    to_rules: "Rules",
   },
   zh: {
     subtitle: "听见电网的状态",
@@ -180,6 +181,7 @@ const WORDS = {
     severity_unknown: "未知",
     announce: "{title}。{reason}",
     notice: "音乐绝不替代告警。",
+    to_rules: "规则",
   },
 };
 
@@ -192,6 +194,11 @@ export function currentLanguage() {
 export function switchLanguage() {
   language = language === "zh" ? "en" : "zh";
   localStorage.setItem("gridtone.language", language);
+}
+
+/** More texts, of another page than the player. */
+export function learn(words) {
+  for (const [tag, texts] of Object.entries(words)) Object.assign(WORDS[tag], texts);
 }
 
 /** A text of the page. */
