@@ -1,0 +1,106 @@
+"""`gridtone room`: what concerns the control room's own sounds."""
+
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from gridtone.cli.common import console, progress_bar
+from gridtone.cli.history import FILE as EXISTING_FILE
+from gridtone.cli.history import rules_of
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.group()
+def room() -> None:
+    """The control room's own alarms, and the music."""
+
+
+@room.command()
+@click.argument("alarms", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--levels", "levels_file", type=FILE, help="YAML file of levels measured at the desk; without it, files are compared as they are.")
+@click.option("--config", type=EXISTING_FILE, help="The site's file: audit the tracks in its stock. The service may be running.")
+@click.option("--tracks", "folder", metavar="FOLDER|URL", help="Audit the audio files there instead.")
+@click.option("--pack", metavar="PACK|FILE", help="Audit tracks made on the spot, by the composer, for every state of these rules instead.")
+@click.option("--seconds", default=60.0, show_default=True, type=click.FloatRange(10, 1800), help="With --pack: length of a track.")
+@click.option("--per-state", default=1, show_default=True, type=click.IntRange(1, 100), help="With --pack: tracks a state.")
+@click.option("--margin", default=10.0, show_default=True, type=click.FloatRange(0, 40), help="How far an alarm must stand out in an octave band, dB.")
+@click.option("--percentile", default=99.0, show_default=True, type=click.FloatRange(50, 100), help="Of the music's level over time; 100: its loudest.")
+@click.option("--site", default="", help="What the report calls the place.")
+@click.option("-o", "--output", default="room-audit.html", show_default=True, type=FILE, help="The report.")
+@click.option("--json", "json_file", type=FILE, help="Write everything that was found as JSON too.")
+@click.option("--mixes", type=click.Path(file_okay=False, path_type=Path), help="Write each alarm over the music that comes closest to masking it.")
+@click.option("--language", default="en", show_default=True, type=click.Choice(["en", "zh"]), help="Of the report.")
+def audit(
+    alarms: tuple[Path, ...],
+    levels_file: Path | None,
+    config: Path | None,
+    folder: str | None,
+    pack: str | None,
+    seconds: float,
+    per_state: int,
+    margin: float,
+    percentile: float,
+    site: str,
+    output: Path,
+    json_file: Path | None,
+    mixes: Path | None,
+    language: str,
+) -> None:
+    """Check that every alarm stands out of the music: ALARMS are audio files, or folders of them.
+
+    Exit code 0: every alarm stands out; 1: an alarm is masked; 2: something could not be read.
+    """
+    from gridtone.config import load_site
+    from gridtone.documents import DocumentError
+    from gridtone.room import audit as audits
+    from gridtone.room.audit_inputs import AuditError, load_alarms, load_levels, pack_tracks, stored_tracks
+    from gridtone.room.audit_mix import write_mixes
+    from gridtone.room.audit_report import Circumstances, as_html, as_json
+    from gridtone_engine import EngineError
+
+    if sum(source is not None for source in (config, folder, pack)) > 1:
+        raise click.UsageError("give one of --config, --tracks and --pack: they all say which tracks to audit")
+    try:
+        sounds = load_alarms(alarms)
+        levels = load_levels(levels_file, sounds) if levels_file else None
+        described = load_site(config)
+        if pack:
+            tracks = pack_tracks(pack, rules_of(pack), described.gate, seconds, per_state)
+        else:
+            store = described.library.store or str(described.data / "audio")
+            tracks = stored_tracks(folder or (store if config is None or "://" in store else str(config.parent / store)))
+        with progress_bar() as bar:
+            task = bar.add_task(f"{len(sounds)} alarms against {tracks.count} tracks", total=tracks.count)
+            settings = audits.Settings(margin, percentile)
+            found, excerpts = audits.audit(sounds, tracks, levels, settings, lambda name: bar.update(task, advance=1, description=name))
+        circumstances = Circumstances(site, tracks.where, levels_file, datetime.now().astimezone())
+        output.write_text(as_html(found, circumstances, "zh" if language == "zh" else "en"), encoding="utf-8")
+        if json_file:
+            json_file.write_bytes(as_json(found, circumstances))
+        if mixes:
+            write_mixes(mixes, sounds, found, excerpts)
+    except (AuditError, DocumentError, EngineError, OSError, ValueError) as error:
+        console.print(str(error), style="red", soft_wrap=True, markup=False)
+        sys.exit(2)
+    for alarm in found.alarms:
+        worst = found.worst(alarm.name)
+        over = f"{worst.state} ({worst.track})" if worst.state else worst.track
+        verdict = "MASKED" if worst.masked else "ok"
+        click.echo(f"{verdict:<7} {alarm.name}: {worst.octave_db:.1f} dB in the {worst.octave_hz} Hz octave over {over}; needed {margin:g}")
+    if levels is None:
+        console.print("no --levels: files compared as if one system played both at one volume setting")
+    click.echo(output)
+    sys.exit(bool(found.masked))
+
+
+@room.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+def examples(folder: Path) -> None:
+    """Write three example alarms, the calibration noise and a levels file into FOLDER."""
+    from gridtone.room.audit_examples import write_examples
+
+    for path in write_examples(folder):
+        click.echo(path)
