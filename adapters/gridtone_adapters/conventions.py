@@ -1,9 +1,12 @@
 """How a source writes values, times and qualities, and how they are read. Shared by every adapter."""
 
+import json
 import math
+import re
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from gridtone_adapters.reading import Quality
@@ -34,12 +37,37 @@ OPC_GRADES = {  # where the two bits are, and what their four values mean
 }
 
 
+_decode_strictly = msgspec.json.Decoder().decode
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
 class Unreadable(Exception):  # noqa: N818 - not an error of ours
     """Content that cannot become a reading. `reason` is one of the fixed words of `Rejected.reason`."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+def decode_json(content: bytes | bytearray) -> Any:
+    """A JSON document. NaN, Infinity and 1e999, which are not JSON's but which gateways write, cost no other value beside them. Raises Unreadable."""
+    try:
+        return _decode_strictly(content)
+    except RecursionError:
+        raise Unreadable("not_json") from None
+    except UnicodeDecodeError:
+        raise Unreadable("not_utf8") from None
+    except msgspec.DecodeError:
+        pass
+    try:
+        text = content.decode("utf-8-sig")
+        if _SURROGATE.search(text):  # Python would let halves of a character pass, which nothing can write down again
+            raise Unreadable("not_json")
+        return json.loads(text)
+    except UnicodeDecodeError:
+        raise Unreadable("not_utf8") from None
+    except (ValueError, RecursionError):
+        raise Unreadable("not_json") from None
 
 
 class Conventions(BaseModel):

@@ -1,6 +1,7 @@
 """The two query languages of InfluxDB. Both only ever ask for rows of one measurement within two times; every name in a query is quoted."""
 
 import base64
+import csv
 import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -36,6 +37,27 @@ class Selection(NamedTuple):
 
 class Refused(Exception):  # noqa: N818 - an answer of the server
     """The database answered, but not with rows. The text says what to do."""
+
+
+class _Series(msgspec.Struct):
+    values: list[Any] = []
+    partial: bool = False
+
+
+class _Result(msgspec.Struct):
+    series: list[_Series] = []
+    error: str = ""
+
+
+class _Answer(msgspec.Struct):
+    """Of `/query`; any other part of it is left alone."""
+
+    results: list[_Result] = []
+    error: str = ""
+    message: str = ""
+
+
+_decode_answer = msgspec.json.Decoder(_Answer).decode
 
 
 class Language(Protocol):
@@ -105,24 +127,31 @@ class InfluxQl:
             retries=False,
         )
         try:
-            document = msgspec.json.decode(answer.data)
-            problem = (
-                document.get("error") or document.get("message") or next((result["error"] for result in document.get("results", ()) if "error" in result), "")
-            )
-        except (ValueError, RecursionError, AttributeError, TypeError):
-            document, problem = {}, answer.data[:200].decode(errors="replace").strip() or "an answer that is not JSON"
+            document = _decode_answer(answer.data)
+            problem = document.error or document.message or next((result.error for result in document.results if result.error), "")
+        except (ValueError, RecursionError):
+            document, problem = _Answer(), answer.data[:200].decode(errors="replace").strip() or "an answer that is not JSON"
         if answer.status != 200 or problem:
             raise Refused(advise(answer.status, problem))
-        series = [series for result in document.get("results", ()) for series in result.get("series", ())]
-        if any(part.get("partial") for part in series):
+        series = [series for result in document.results for series in result.series]
+        if any(part.partial for part in series):
             raise Refused("the server cut its answer short (max-row-limit): set `page_points` to no more than its limit")
-        return [self._row(selection, values) for part in series for values in part["values"]]
+        return [self._row(selection, values) for part in series for values in part.values]
 
     @staticmethod
-    def _row(selection: Selection, values: list[Any]) -> Row:
+    def _row(selection: Selection, values: Any) -> Row:
+        """Raises Refused for what InfluxDB would never answer."""
         fields_end = 1 + len(selection.fields)
         tags_start = fields_end + (selection.quality_field is not None)
+        if not isinstance(values, list) or len(values) != tags_start + len(selection.tags) or type(values[0]) is not int:
+            raise Refused(
+                f"an answer that is not InfluxDB's: the row {msgspec.json.encode(values)[:100].decode(errors='replace')} (200): see what answers at `url`"
+            )
         return Row(values[0], values[1:fields_end], values[fields_end] if selection.quality_field else None, values[tags_start:])
+
+
+def _strange(found: str) -> Refused:
+    return Refused(f"an answer that is not InfluxDB's, {found[:120]}: see what answers at `url`")
 
 
 def basic(username: str, password: str) -> str:
@@ -148,15 +177,23 @@ class Flux:
                 raise Refused(advise(error.status, error.message or str(error.reason))) from None
             except (FluxQueryException, FluxCsvParserException) as error:
                 raise Refused(f"the query failed: {error}") from None
-        return [
-            Row(
-                (record.values["_time"] - EPOCH) // timedelta(microseconds=1) * 1000,
-                [record.values.get(name) for name in selection.fields],
-                record.values.get(selection.quality_field) if selection.quality_field else None,
-                [record.values.get(name) for name in selection.tags],
-            )
-            for record in records
-        ]
+            except OSError:
+                raise
+            except (ValueError, TypeError, LookupError, AttributeError, csv.Error) as error:  # what the parser stumbles over in an answer that is none
+                raise _strange(f"{type(error).__name__}: {error}") from None
+        return [self._row(selection, record.values) for record in records]
+
+    @staticmethod
+    def _row(selection: Selection, values: dict[str, Any]) -> Row:
+        when = values.get("_time")
+        if not isinstance(when, datetime) or when.tzinfo is None:
+            raise _strange(f"the row {values!r}")
+        return Row(
+            (when - EPOCH) // timedelta(microseconds=1) * 1000,
+            [values.get(name) for name in selection.fields],
+            values.get(selection.quality_field) if selection.quality_field else None,
+            [values.get(name) for name in selection.tags],
+        )
 
 
 def advise(status: int | None, problem: str) -> str:

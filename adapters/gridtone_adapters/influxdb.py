@@ -18,7 +18,7 @@ import urllib3
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from gridtone_adapters.adapter import Health
-from gridtone_adapters.conventions import Conventions, Interpreter, Unreadable
+from gridtone_adapters.conventions import EARLIEST_SECONDS, Conventions, Interpreter, Unreadable
 from gridtone_adapters.influx_languages import Flux, InfluxQl, Language, Refused, Row, Selection, basic
 from gridtone_adapters.intake import Intake
 from gridtone_adapters.reading import Reading
@@ -219,17 +219,21 @@ class Window:
 
     def unseen(self, row: Row, intake: Intake) -> Iterator[Reading]:
         """The readings of a row, without those that were yielded before. Bad ones are counted."""
-        self._newest_ns = max(self._newest_ns, row.time_ns)
         tags = dict(zip(self.selection.tags, row.tags, strict=True))
+        absurd = not EARLIEST_SECONDS * NS <= row.time_ns <= time.time_ns() + self.query.max_future_seconds * NS
+        if not absurd:
+            self._newest_ns = max(self._newest_ns, row.time_ns)
         for field, raw in zip(self.selection.fields, row.fields, strict=True):
             if raw is None:
                 continue
-            point = PLACEHOLDER.sub(lambda match: field if match[1] == "field" else tags[match[1][4:]] or "", self.query.point)  # noqa: B023
-            key = (row.time_ns, point, raw, row.quality)
+            point = PLACEHOLDER.sub(lambda match: field if match[1] == "field" else str(tags[match[1][4:]] or ""), self.query.point)  # noqa: B023
+            key = (row.time_ns, point, _plain(raw), _plain(row.quality))
             if key in self._seen:
                 continue
             self._seen.add(key)
             try:
+                if absurd:
+                    raise Unreadable("absurd_time")
                 if not all(tags.values()):
                     raise Unreadable("missing_tag")
                 value, quality = self._interpreter.number(raw), self._interpreter.quality(row.quality)
@@ -246,6 +250,11 @@ class Window:
             f"no points of {', '.join(self.query.fields)} in the measurement {self.query.measurement!r}{where} in the last {self._look_back_ns / NS:.0f} s: "
             "are the names right, is anything written?"
         )
+
+
+def _plain(value: Any) -> Any:
+    """To be remembered: lists and mappings, which no database holds in a cell, as their text."""
+    return value if isinstance(value, str | int | float | None) else repr(value)
 
 
 def open_language(config: InfluxConfig) -> Language:

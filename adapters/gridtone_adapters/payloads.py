@@ -3,16 +3,13 @@
 from collections.abc import Callable
 from typing import Any, Literal
 
-import msgspec
 from pydantic import Field, model_validator
 
-from gridtone_adapters.conventions import Conventions, Interpreter, Unreadable
+from gridtone_adapters.conventions import Conventions, Interpreter, Unreadable, decode_json
 from gridtone_adapters.reading import Quality, Reading
 from gridtone_adapters.topics import check_point, fill_point, parse_topic
 
 Path = tuple[str, ...]
-
-decode_json = msgspec.json.Decoder().decode
 
 
 class MqttTopic(Conventions):
@@ -87,12 +84,7 @@ class PointReader:
             time, quality = 0.0, Quality.UNCERTAIN
         if reader.config.payload == "number":
             return [Reading(self._points[0], interpreter.number(payload), time, unit, quality)]
-        try:
-            document = decode_json(payload)
-        except (msgspec.DecodeError, RecursionError):
-            raise Unreadable("not_json") from None
-        except UnicodeDecodeError:
-            raise Unreadable("not_utf8") from None
+        document = decode_json(payload)
         if reader.time_path:
             time = interpreter.time(_find(document, reader.time_path), now)
         if reader.quality_path:

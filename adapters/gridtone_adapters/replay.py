@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import msgspec
 from pydantic import ConfigDict, Field
 
 from gridtone_adapters.adapter import Health
-from gridtone_adapters.conventions import Conventions, Interpreter, Unreadable
+from gridtone_adapters.conventions import Conventions, Interpreter, Unreadable, decode_json
 from gridtone_adapters.intake import BATCH_LIMIT, Intake
 from gridtone_adapters.reading import Reading
 from gridtone_adapters.security import SetupError
@@ -190,11 +189,9 @@ def _csv_records(file: Path) -> Iterator[_Record | _BadRow]:
 def _json_records(file: Path) -> Iterator[_Record | _BadRow]:
     for where, line in _lines(file):
         try:
-            row = msgspec.json.decode(line) if line.strip() else None
-        except UnicodeDecodeError:
-            yield _BadRow(where, "not_utf8", line)
-        except (msgspec.DecodeError, RecursionError):
-            yield _BadRow(where, "not_json", line)
+            row = decode_json(line) if line.strip() else None
+        except Unreadable as error:
+            yield _BadRow(where, error.reason, line)
         else:
             if isinstance(row, dict):
                 yield _Record(where, row.get("point"), row.get("value"), row.get("time"), row.get("unit"), row.get("quality"))
