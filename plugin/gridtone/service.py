@@ -14,6 +14,7 @@ from typing import BinaryIO
 from prometheus_client import Gauge as Metric
 
 from gridtone.alarms import AlarmBoard, AlarmsView
+from gridtone.audited import record_rules, record_start
 from gridtone.conductor import Conductor
 from gridtone.config import Site
 from gridtone.cue import Cue
@@ -284,6 +285,7 @@ class Service:
             self.rules_desk.note()
         if self._watched.news:
             self._watched.news = False
+            record_rules(self.audit, self._watched.path(), rules, self._watched.problem)
             RULES_REFUSED.set(bool(self._watched.problem))
             self.events.publish("rules", {"problem": self._watched.problem})
 
@@ -318,4 +320,5 @@ class Service:
 def serve_site(site: Site, config: Path | None, on_ready: Callable[[str], None]) -> None:
     """Run a site until it is told to stop. Raises LibraryError, DocumentError, OSError or ValueError when it cannot start."""
     with Service(site, config) as service:
+        record_start(service.audit, site)
         serve(create_app(service, site.server, site.data), site.server, on_ready)

@@ -1,10 +1,12 @@
 """Who may do what, as people meet it: tokens from the command line, a service that follows them, roles, sessions."""
 
 import json
+import logging
 import os
-import subprocess
-import sys
+import re
+import shutil
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -12,22 +14,24 @@ from pathlib import Path
 
 import pytest
 import requests
+from click.testing import CliRunner, Result
 from flask import Flask, Response
 from flask.testing import FlaskClient
 
+from gridtone.cli import main
 from gridtone.person import Role
 from gridtone.server import ServerSettings, create_app
-from gridtone.server.access import needs, person
+from gridtone.server.access import GUESSES_A_MINUTE, needs, person
+from gridtone.server.signing import LINK_SECONDS
 from gridtone.server.tokens import TokenError, TokenFile
-from memory_backend import MemoryBackend, running
+from memory_backend import MemoryBackend, chord, running
 from waiting import PATIENCE_SECONDS, until
 
 STATE = "/api/v1/state"
 
 
-def gridtone(*arguments: str, data: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "GRIDTONE_DATA": str(data)}
-    return subprocess.run([sys.executable, "-m", "gridtone", *arguments], env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+def gridtone(*arguments: str, data: Path) -> Result:
+    return CliRunner().invoke(main, arguments, env={"GRIDTONE_DATA": str(data)})
 
 
 def status(url: str, token: str = "", path: str = STATE) -> int:
@@ -104,7 +108,7 @@ def test_tokens_come_and_go_while_the_service_runs(folder: Path) -> None:
     with running(MemoryBackend(), folder) as url:
         assert status(url) == 200, "no token yet: whoever sits here"
         made = gridtone("token", "create", "desk 3", "--role", "editor", "--expires", "90d", data=folder)
-        assert made.returncode == 0, made.stderr
+        assert made.exit_code == 0, made.stderr
         token = made.stdout.strip()
         assert token.startswith("gridtone_") and token not in made.stderr and "desk 3, editor, until" in made.stderr
         until(lambda: status(url) == 401)
@@ -112,7 +116,7 @@ def test_tokens_come_and_go_while_the_service_runs(folder: Path) -> None:
         listed = gridtone("token", "list", data=folder).stdout
         assert "desk 3" in listed and "editor" in listed and token not in listed
         revoked = gridtone("token", "create", "keeps the door shut", data=folder), gridtone("token", "revoke", "desk 3", data=folder)
-        assert not any(run.returncode for run in revoked)
+        assert not any(run.exit_code for run in revoked)
         until(lambda: status(url, token) == 401)
 
 
@@ -217,7 +221,7 @@ def test_the_command_line_says_what_is_wrong(folder: Path, arguments: tuple[str,
     TokenFile(folder).create("desk", "listener")
     before = (folder / "tokens.json").read_bytes()
     run = gridtone("token", *arguments, data=folder)
-    assert run.returncode != 0 and message in run.stderr and "Traceback" not in run.stderr
+    assert run.exit_code != 0 and message in run.stderr and "Traceback" not in run.stderr
     assert (folder / "tokens.json").read_bytes() == before
 
 
@@ -236,3 +240,149 @@ def test_a_network_service_that_loses_its_tokens_stays_shut(folder: Path) -> Non
     TokenFile(folder).revoke("desk")
     until(lambda: client.get(STATE, headers=bearer(token)).status_code == 401)
     assert client.get(STATE).status_code == 401
+
+
+def actions(backend: MemoryBackend) -> list[tuple[str, str, str]]:
+    return [(entry.person, entry.action, entry.what) for entry in backend.audit.verified()]
+
+
+# How often
+
+
+@pytest.fixture
+def long_minute(monkeypatch: pytest.MonkeyPatch) -> int:
+    """It must not end within a test, however slow the machine. Its seconds."""
+    monkeypatch.setattr("gridtone.server.access.MINUTE_SECONDS", 3600)
+    return 3600
+
+
+def test_ever_other_wrong_tokens_are_guesses_and_one_old_token_is_not(folder: Path, long_minute: int) -> None:
+    token = TokenFile(folder).create("desk", "listener")
+    backend = MemoryBackend()
+    with running(backend, folder) as url:
+        cookies = requests.post(f"{url}/api/v1/session", json={"token": token}, timeout=PATIENCE_SECONDS).cookies
+        for _ in range(3 * GUESSES_A_MINUTE):
+            assert status(url, "what a forgotten panel still sends") == 401
+        assert status(url, token) == 200, "others behind the same proxy do not suffer"
+        refused = next(answer for number in range(2 * GUESSES_A_MINUTE) if (answer := ask(url, f"guess {number}")).status_code == 429)
+        assert refused.json()["error"]["code"] == "too_many_guesses"
+        assert 0 < int(refused.headers["Retry-After"]) <= long_minute
+        assert status(url, token) == 429, "or a guess that hits would tell"
+        assert requests.post(f"{url}/api/v1/session", json={"token": token}, timeout=PATIENCE_SECONDS).status_code == 429
+        assert requests.get(url + STATE, cookies=cookies, timeout=PATIENCE_SECONDS).ok, "who is signed in stays so"
+    assert actions(backend).count(("gridtone", "token_refused", "api.state")) == GUESSES_A_MINUTE
+
+
+def test_too_many_requests_are_told_when_to_come_again_and_the_music_goes_on(folder: Path, long_minute: int) -> None:
+    one, other = (TokenFile(folder).create(name, "listener") for name in ("one", "other"))
+    backend = MemoryBackend()
+    track = backend.add_track(chord([440], 0.2))
+    with running(backend, folder, max_requests_a_minute=60) as url:
+        refused = next(answer for _ in range(200) if not (answer := ask(url, one)).ok)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "too_many_requests")
+        assert 0 < int(refused.headers["Retry-After"]) <= long_minute
+        assert status(url, other) == 200
+        assert status(url, one, f"/api/v1/tracks/{track.id}/audio") == 200
+        with requests.get(f"{url}/api/v1/events", headers=bearer(one), stream=True, timeout=PATIENCE_SECONDS) as stream:
+            assert stream.ok
+        assert status(url, path="/healthz") == 200
+
+
+def ask(url: str, token: str) -> requests.Response:
+    return requests.get(url + STATE, headers=bearer(token), timeout=PATIENCE_SECONDS)
+
+
+# Links
+
+
+def test_a_link_opens_one_track_in_one_codec_for_a_while(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens = TokenFile(folder)
+    tokens.create("another", "listener")
+    token = tokens.create("desk", "admin")
+    backend = MemoryBackend()
+    track, secret = backend.add_track(chord([440], 0.2)), backend.add_track(chord([550], 0.2))
+    with running(backend, folder) as url:
+
+        def made() -> str:
+            answer = requests.get(f"{url}/api/v1/tracks/{track.id}/link?codec=flac", headers=bearer(token), timeout=PATIENCE_SECONDS).json()
+            assert time.time() < answer["expires"] <= time.time() + LINK_SECONDS
+            return str(answer["url"])
+
+        def refused(path: str) -> bool:
+            answer = requests.get(url + path, timeout=PATIENCE_SECONDS)
+            return answer.status_code == 403 and answer.json()["error"]["code"] == "link_refused"
+
+        link = made()
+        heard = requests.get(url + link, headers={"Range": "bytes=0-3"}, timeout=PATIENCE_SECONDS)
+        assert (heard.status_code, heard.content) == (206, b"fLaC")
+        assert token not in link
+        assert refused(link.replace(track.id, secret.id))
+        assert refused(link.replace("codec=flac", "codec=opus"))
+        assert refused(re.sub(r"expires=\d+", "expires=99999999999", link))
+        assert refused(re.sub(r"by=\w+", "by=", link))
+        assert refused(link[:-2]) and refused(link.partition("&")[0] + "&signature=") and refused(link + "&signature=x") is False
+        assert requests.get(url + link.replace("/audio", ""), timeout=PATIENCE_SECONDS).status_code == 401, "it opens nothing else"
+        monkeypatch.setattr("gridtone.server.signing.LINK_SECONDS", -1)
+        ended = requests.get(f"{url}/api/v1/tracks/{track.id}/link", headers=bearer(token), timeout=PATIENCE_SECONDS).json()["url"]
+        assert refused(ended)
+        tokens.revoke("desk")
+        until(lambda: refused(link))
+
+
+# What is written down
+
+
+def test_sign_ins_refusals_and_tokens_are_audited_and_no_secret_is(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    tokens = TokenFile(folder)
+    listener, admin = tokens.create("desk", "listener"), tokens.create("chief", "admin")
+    backend = MemoryBackend()
+    with running(backend, folder) as url:
+        for text in (listener, "a wrong one that nobody knows"):
+            browser = requests.Session()
+            browser.post(f"{url}/api/v1/session", json={"token": text}, timeout=PATIENCE_SECONDS)
+            browser.delete(f"{url}/api/v1/session", timeout=PATIENCE_SECONDS)
+        answers = [requests.get(f"{url}/api/v1/audit", headers=bearer(listener), timeout=PATIENCE_SECONDS) for _ in range(3)]
+        assert {answer.status_code for answer in answers} == {403}
+        newest = requests.get(f"{url}/api/v1/audit?limit=3", headers=bearer(admin), timeout=PATIENCE_SECONDS).json()
+        earlier = requests.get(f"{url}/api/v1/audit?before={newest['next_before']}", headers=bearer(admin), timeout=PATIENCE_SECONDS).json()
+        assert [entry["number"] for entry in newest["entries"] + earlier["entries"]] == [5, 4, 3, 2, 1] and earlier["next_before"] is None
+        tokens.revoke("chief")
+        until(lambda: status(url) == 401 and len(actions(backend)) > 5)
+    assert actions(backend) == [
+        ("gridtone", "tokens_in_force", ""),
+        ("desk", "signed_in", "page"),
+        ("desk", "signed_out", "page"),
+        ("gridtone", "token_refused", "api.open_session"),
+        ("desk", "role_refused", "api.audit"),
+        ("gridtone", "tokens_in_force", ""),
+    ]
+    written = "".join(entry.detail for entry in backend.audit.verified()) + caplog.text + "".join(answer.text for answer in answers)
+    for secret in (listener, admin, "a wrong one that nobody knows", (folder / "session-key").read_text()):
+        assert secret not in written
+
+
+def test_the_command_line_writes_down_what_it_does(folder: Path, tmp_path: Path) -> None:
+    made = gridtone("token", "create", "desk", "--role", "editor", data=folder).stdout.strip()
+    assert gridtone("token", "revoke", "desk", data=folder).exit_code == 0
+    exported = gridtone("audit", "export", "--since", "1h", data=folder)
+    entries = [json.loads(line) for line in exported.stdout.splitlines()]
+    assert [(entry["action"], entry["what"], entry["role"]) for entry in entries] == [("token_created", "desk", "admin"), ("token_revoked", "desk", "admin")]
+    assert all(entry["person"].endswith(" at the command line") for entry in entries) and made not in exported.stdout
+    assert gridtone("audit", "export", "-o", str(tmp_path / "audit.jsonl"), data=folder).exit_code == 0
+    assert "audit_exported" in (tmp_path / "audit.jsonl").read_text()
+    whole = gridtone("audit", "verify", "--head", entries[-1]["hash"], data=folder)
+    assert whole.exit_code == 0 and whole.stdout.startswith("4 entries, none changed or missing")
+    cut = gridtone("audit", "verify", "--head", "0" * 64, data=folder)
+    assert cut.exit_code == 1 and "cut short" in cut.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user takes root")
+def test_what_root_writes_the_service_can_read(folder: Path) -> None:
+    folder.mkdir()
+    for above in (folder, *folder.parents[:3]):
+        above.chmod(0o755)
+    shutil.chown(folder, "nobody")
+    made = gridtone("token", "create", "desk", data=folder)
+    assert made.exit_code == 0, made.stderr
+    assert {file.owner() for file in folder.iterdir()} == {"nobody"}

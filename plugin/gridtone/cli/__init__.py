@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from gridtone.cli.access import token
+from gridtone.cli.access import audit, token
 from gridtone.cli.common import console
 from gridtone.cli.history import explain, replay
 from gridtone.cli.room import room
@@ -48,5 +48,5 @@ def main() -> None:
     """Plays the state of a power grid: telemetry in, music out."""
 
 
-for command in (generate, serve, demo, doctor, check, test, explain, replay, room, token):
+for command in (generate, serve, demo, doctor, check, test, explain, replay, room, token, audit):
     main.add_command(command)

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, astuple, dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,6 +21,9 @@ from sqlalchemy import Engine, select
 from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
+from gridtone.library.database import DatabaseError, open_database
+from gridtone.library.history import LibraryError
+from gridtone.library.settings import LibrarySettings
 from gridtone.library.tables import AuditRow
 from gridtone.person import Person
 
@@ -31,8 +35,8 @@ PATIENCE_SECONDS = 2.0
 """For another process that is writing an entry."""
 
 
-class AuditError(Exception):
-    """The log was tampered with, or could not be written: the message says where."""
+class AuditError(ValueError):
+    """The log was tampered with: the message says where."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +141,15 @@ class Audit:
     def _head(self, session: Session) -> tuple[int, str]:
         row = session.execute(select(AuditRow.number, AuditRow.hash).order_by(AuditRow.number.desc()).limit(1)).first()
         return (row.number, row.hash) if row else (0, FIRST)
+
+
+def open_audit(settings: LibrarySettings, data_dir: Path) -> Audit:
+    """The log of a library, which a service may have open. Raises LibraryError."""
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        return Audit(open_database(settings.database or f"sqlite:///{data_dir / 'gridtone.db'}"))
+    except DatabaseError as error:
+        raise LibraryError(f"the audit log cannot be opened: {error}") from error
 
 
 def _entry(row: AuditRow) -> AuditEntry:

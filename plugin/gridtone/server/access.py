@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 COOKIE = "gridtone_session"
 UNCOUNTED = frozenset({"api.healthz", "api.events", "api.audio"})
 """Endpoints that may be asked as often as one likes: a probe, and the music, which must not stop because somebody's page asks too often."""
+MINUTE_SECONDS = 60.0
 GUESSES_A_MINUTE = 10
 """Different wrong tokens from one address, before no token is looked at."""
 
@@ -65,10 +66,10 @@ class Access:
         self._on_loopback = settings.on_loopback
         self._origins = frozenset(settings.allowed_origins)
         self._own_names = {"localhost", "127.0.0.1", "::1", settings.host}
-        self._requests = Throttle(settings.max_requests_a_minute)
-        self._guesses = Throttle(GUESSES_A_MINUTE)
-        self._wrong = Throttle(1)
-        self._told = Throttle(1, seconds=3600)
+        self._requests = Throttle(settings.max_requests_a_minute, MINUTE_SECONDS)
+        self._guesses = Throttle(GUESSES_A_MINUTE, MINUTE_SECONDS)
+        self._wrong = Throttle(1, MINUTE_SECONDS)
+        self._told = Throttle(1, 60 * MINUTE_SECONDS)
         if not self._on_loopback and settings.tls_certificate is None:
             log.warning("listening on %s without TLS: tokens travel readable. Set tls_certificate and tls_key, or put a TLS proxy in front", settings.host)
 

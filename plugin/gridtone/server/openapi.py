@@ -19,11 +19,9 @@ ERRORS = {
     404: "There is no such thing",
     409: "Somebody else changed it meanwhile, or there is nothing to compare with yet",
     413: "The body is too large",
-    409: "Somebody else changed it meanwhile, or there is nothing to compare with yet",
     416: "The range cannot be served",
     422: "The rules have mistakes",
     429: "Too many requests, or too many wrong tokens; Retry-After says when to come again",
-    422: "The rules have mistakes",
     503: "Not now",
 }
 

@@ -9,7 +9,7 @@ from collections.abc import Hashable
 class Throttle:
     """At most `most` times in every window of `seconds`, for each key by itself. Safe to use from any thread; remembers one window."""
 
-    def __init__(self, most: int, seconds: float = 60.0) -> None:
+    def __init__(self, most: int, seconds: float) -> None:
         self._most = most
         self._seconds = seconds
         self._lock = threading.Lock()

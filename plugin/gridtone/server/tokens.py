@@ -110,9 +110,6 @@ class TokenFile:
             yield tokens
             with tempfile.NamedTemporaryFile(dir=folder, prefix="tokens-", delete=False) as file:  # made with mode 0600
                 file.write(msgspec.json.format(msgspec.json.encode(tokens)) + b"\n")
-            owner = os.fstat(lock)
-            if os.geteuid() == 0:  # the service, which seldom is root, has to read it
-                os.chown(file.name, owner.st_uid, owner.st_gid)
             Path(file.name).replace(self.path)
         finally:
             os.close(lock)
