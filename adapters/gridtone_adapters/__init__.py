@@ -29,9 +29,10 @@ from gridtone_adapters.mqtt import MqttAdapter, MqttConfig
 from gridtone_adapters.payloads import MqttTopic
 from gridtone_adapters.reading import Quality, Reading
 from gridtone_adapters.replay import ReplayAdapter, ReplayConfig
-from gridtone_adapters.security import Secret, Tls
+from gridtone_adapters.security import Secret, ServerTls, Tls
+from gridtone_adapters.webhook import WebhookAdapter, WebhookConfig
 
-AdapterConfig: TypeAlias = Annotated[MqttConfig | InfluxConfig | ReplayConfig, Field(discriminator="kind")]
+AdapterConfig: TypeAlias = Annotated[MqttConfig | InfluxConfig | ReplayConfig | WebhookConfig, Field(discriminator="kind")]
 """Any adapter's configuration, told apart by `kind`."""
 
 
@@ -44,6 +45,8 @@ def open_adapter(config: AdapterConfig) -> Adapter:
             return InfluxAdapter(config)
         case ReplayConfig():
             return ReplayAdapter(config)
+        case WebhookConfig():
+            return WebhookAdapter(config)
 
 
 __all__ = [
@@ -59,6 +62,8 @@ __all__ = [
     "Rejected",
     "ReplayConfig",
     "Secret",
+    "ServerTls",
     "Tls",
+    "WebhookConfig",
     "open_adapter",
 ]

@@ -100,6 +100,32 @@ class Tls(BaseModel):
         return context
 
 
+class ServerTls(BaseModel):
+    """How to show who we are to those who connect to us, and whom to let in."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cert_file: Path = Field(description="PEM file of our certificate and its chain.")
+    key_file: Path = Field(description="PEM file of the key to `cert_file`.")
+    key_password: Secret | None = Field(None, description="Password of `key_file`, where it has one.")
+    client_ca_file: Path | None = Field(None, description="PEM file of the authority that senders' certificates must be signed by. Without it they need none.")
+
+    def context(self) -> ssl.SSLContext:
+        """A context to listen with. Raises SetupError when a file is missing or unusable."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        password = self.key_password.read() if self.key_password else ""  # an empty one fails; None would ask at the terminal
+        try:
+            context.load_cert_chain(self.cert_file, self.key_file, password)
+            if self.client_ca_file:
+                context.load_verify_locations(self.client_ca_file)
+                context.verify_mode = ssl.CERT_REQUIRED
+        except (ssl.SSLError, OSError) as error:
+            raise SetupError(
+                f"cannot listen with {self.cert_file} and {self.key_file} ({error}): do they exist and belong together, are they PEM, is `key_password` right?"
+            ) from None
+        return context
+
+
 def explain(error: BaseException, where: str, tls: bool) -> str:
     """What a failed connection to `where` means and what to do about it."""
     match error:

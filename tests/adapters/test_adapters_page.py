@@ -9,7 +9,7 @@ from pydantic_core import PydanticUndefined
 from ruamel.yaml import YAML
 
 import gridtone_adapters
-from gridtone_adapters import AdapterConfig, InfluxConfig, InfluxQuery, MqttConfig, MqttTopic, ReplayConfig, Secret, Tls
+from gridtone_adapters import AdapterConfig, InfluxConfig, InfluxQuery, MqttConfig, MqttTopic, ReplayConfig, Secret, ServerTls, Tls, WebhookConfig
 from gridtone_adapters.conventions import Conventions
 
 PAGE = (Path(__file__).parents[2] / "docs" / "adapters.md").read_text("utf-8")
@@ -32,7 +32,10 @@ def key_table(model: type[BaseModel]) -> str:
     return "\n".join(rows)
 
 
-@pytest.mark.parametrize("model", [MqttConfig, MqttTopic, InfluxConfig, InfluxQuery, ReplayConfig, Conventions, Secret, Tls], ids=lambda model: model.__name__)
+MODELS = [MqttConfig, MqttTopic, InfluxConfig, InfluxQuery, ReplayConfig, WebhookConfig, Conventions, Secret, Tls, ServerTls]
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
 def test_every_key_is_on_the_page(model):
     table = key_table(model)
     assert table in PAGE, f"docs/adapters.md lacks this table of {model.__name__}:\n{table}"
@@ -41,7 +44,7 @@ def test_every_key_is_on_the_page(model):
 def test_the_examples_load():
     examples = [YAML(typ="safe").load(text) for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)]
     loaded = [config for example in examples if "adapters" in example for config in CONFIGS.validate_python(example["adapters"])]
-    assert {config.kind for config in loaded} == {"mqtt", "influxdb", "replay"}
+    assert {config.kind for config in loaded} == {"mqtt", "influxdb", "replay", "webhook"}
     assert len(loaded) >= 5
 
 
@@ -52,7 +55,7 @@ def test_every_reason_is_on_the_page():
         | set(re.findall(r'(?:_BadRow\(where, |reject\()"(\w+)"', sources))
         | set(re.findall(r'"(\w+)" if [^\n]* else "(\w+)"\)(?: from None)?\n', ""))
     )
-    reasons |= {"not_a_number", "empty", "absurd_time", "bad_time"}
+    reasons |= {"not_a_number", "empty", "absurd_time", "bad_time"} | set(re.findall(r'_Refusal\("[^"]+", "(\w+)"', sources))
     assert len(reasons) >= 14
     assert not {reason for reason in reasons if f"| `{reason}` |" not in PAGE}
 
