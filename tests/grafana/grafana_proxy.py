@@ -48,6 +48,8 @@ class Grafana:
     alerts_answer: int = 200
     kept: dict[str, str] = field(default_factory=dict)
     """The user storage."""
+    write_seconds: list[float] = field(default_factory=list)
+    """How long its next writes take."""
     url: str = ""
     build: str = "12"
     """Major version of the packages: a folder of `grafana-panel/build`."""
@@ -87,6 +89,8 @@ class Handler(BaseHTTPRequestHandler):
     do_PATCH = do_POST  # noqa: N815
 
     def _keep(self) -> None:
+        writes = self.grafana.write_seconds
+        time.sleep(writes.pop(0) if writes else 0)
         self.grafana.kept |= json.loads(self._body())["spec"]["data"]
         self._send(200, json.dumps({"spec": {"data": self.grafana.kept}}).encode(), "application/json")
 

@@ -15,11 +15,11 @@ from typing import Any
 import paho.mqtt.client as paho
 import pytest
 from grafana_proxy import PANEL
-from grafana_site import free_port
 from ruamel.yaml import YAML
 
 from gridtone.config import load_site
 from gridtone.rules import load_pack
+from waiting import free_port
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

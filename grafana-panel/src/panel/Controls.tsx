@@ -3,8 +3,9 @@ import { css } from '@emotion/css';
 import { t } from '@grafana/i18n';
 import { usePluginUserStorage } from '@grafana/runtime';
 import { Button, Dropdown, IconButton, Menu, Slider, useStyles2 } from '@grafana/ui';
-import React, { useEffect, useId } from 'react';
+import React, { useEffect, useId, useMemo } from 'react';
 
+import { newestOnly } from './newest';
 import { type Player, type View } from './player';
 
 const MUTE_MINUTES = [5, 15, 60, 480];
@@ -61,19 +62,27 @@ export function Controls({ player, view, narrow }: { player: Player; view: View;
 /** The volume is the user's own, on every dashboard. Gives a function that keeps it as it stands. */
 function useKeptVolume(player: Player): () => void {
   const storage = usePluginUserStorage();
+  const keep = useMemo(
+    () => newestOnly((volume: number) => storage.setItem(KEY, String(volume))),
+    // eslint-disable-next-line react-hooks/exhaustive-deps -- the storage is a new object at every render, all of them the same
+    []
+  );
   useEffect(() => {
-    let gone = false;
+    const { volume } = player.getView();
     // Storage that cannot be read leaves the volume as it is: nothing that a person must be told.
     void storage.getItem(KEY).then(
-      (kept) => !gone && kept !== null && Number.isFinite(Number(kept)) && player.setVolume(Number(kept)),
+      (kept) => {
+        const untouched = player.getView().volume === volume;
+        if (untouched && kept !== null && Number.isFinite(Number(kept))) {
+          player.setVolume(Number(kept));
+        }
+      },
       () => undefined
     );
-    return () => {
-      gone = true;
-    };
-    // eslint-disable-next-line react-hooks/exhaustive-deps -- the storage is a new object at every render
+    // eslint-disable-next-line react-hooks/exhaustive-deps -- as above
   }, [player]);
-  return () => void storage.setItem(KEY, String(player.getView().volume)).catch(() => undefined);
+  // Where Grafana cannot keep it, its own storage class keeps it in this browser.
+  return () => void keep(player.getView().volume);
 }
 
 const getStyles = (theme: GrafanaTheme2) => ({

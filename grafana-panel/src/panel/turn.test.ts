@@ -30,6 +30,21 @@ class FakeLocks {
   }
 }
 
+/** Every message reaches all others, later. */
+class FakeChannel {
+  static all: FakeChannel[] = [];
+  dead = false;
+  onmessage: ((event: { data: unknown }) => void) | null = null;
+
+  constructor() {
+    FakeChannel.all.push(this);
+  }
+
+  postMessage(data: unknown) {
+    FakeChannel.all.forEach((other) => setTimeout(() => other !== this && !other.dead && !this.dead && other.onmessage?.({ data }), 1));
+  }
+}
+
 const settle = () => new Promise((resolve) => setTimeout(resolve, 5));
 
 describe('the turn to sound', () => {
@@ -48,5 +63,47 @@ describe('the turn to sound', () => {
     two.release();
     await settle();
     expect(heard.at(-1)).toBe('one true');
+  });
+
+  describe('by messages, on plain http', () => {
+    beforeEach(() => {
+      jest.useFakeTimers();
+      Object.assign(navigator, { locks: undefined });
+      Object.assign(globalThis, { BroadcastChannel: FakeChannel });
+      FakeChannel.all = [];
+    });
+    afterEach(() => jest.useRealTimers());
+
+    const three = () => {
+      const holds = [false, false, false];
+      const turns = holds.map((_, i) => openTurn((mine) => (holds[i] = mine)));
+      return { holds, turns };
+    };
+
+    it('the second waits, may take it, and hands it on', async () => {
+      const { holds, turns } = three();
+      turns[0].take(false);
+      await jest.advanceTimersByTimeAsync(600);
+      turns[1].take(false);
+      await jest.advanceTimersByTimeAsync(60_000);
+      expect(holds).toEqual([true, false, false]);
+      turns[1].take(true);
+      await jest.advanceTimersByTimeAsync(10);
+      expect(holds).toEqual([false, true, false]);
+      turns[1].release();
+      await jest.advanceTimersByTimeAsync(10);
+      expect(holds[0]).toBe(true);
+    });
+
+    it('two that take it at once end with one, and a holder that is gone is followed', async () => {
+      const { holds, turns } = three();
+      turns.forEach((turn) => turn.take(false));
+      await jest.advanceTimersByTimeAsync(2000);
+      expect(holds.filter(Boolean)).toHaveLength(1);
+      FakeChannel.all[holds.indexOf(true)].dead = true;
+      holds.fill(false);
+      await jest.advanceTimersByTimeAsync(8000);
+      expect(holds.filter(Boolean)).toHaveLength(1);
+    });
   });
 });

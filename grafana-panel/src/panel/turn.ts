@@ -50,32 +50,87 @@ class LockTurn implements Turn {
   }
 }
 
-/** By messages, where the page is not a secure context (plain http): who asked last sounds. */
+const ANSWER_MILLISECONDS = 500;
+const BEAT_MILLISECONDS = 1000;
+const GONE_MILLISECONDS = 5000;
+
+/** Of two that hold the turn at once, the later claim stands. */
+interface Claim {
+  since: number;
+  id: number;
+}
+
+/** By messages, where the page is not a secure context (plain http): the holder says so every second; one that is not heard for 5 seconds is gone. */
 class ChannelTurn implements Turn {
   private readonly channel = new BroadcastChannel(NAME);
+  private readonly id = Math.random();
   private wanted = false;
+  private claim: Claim | null = null;
+  private timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(private readonly onchange: (mine: boolean) => void) {
-    this.channel.onmessage = ({ data }) => {
-      if (this.wanted && data === 'taken') {
-        this.onchange(false);
-      } else if (this.wanted && data === 'free') {
-        this.take();
+    this.channel.onmessage = ({ data }: MessageEvent<Claim | 'asked' | 'free'>) => {
+      if (data === 'asked') {
+        this.beat();
+      } else if (data === 'free') {
+        this.holdIn(0);
+      } else {
+        this.hear(data);
       }
     };
     window.addEventListener('pagehide', () => this.release());
   }
 
-  take(): void {
+  take(force: boolean): void {
     this.wanted = true;
-    this.channel.postMessage('taken');
-    this.onchange(true);
+    if (force) {
+      this.hold();
+    } else if (!this.claim) {
+      this.channel.postMessage('asked');
+      this.holdIn(ANSWER_MILLISECONDS);
+    }
   }
 
   release(): void {
-    if (this.wanted) {
-      this.wanted = false;
+    this.wanted = false;
+    clearTimeout(this.timer);
+    if (this.claim) {
+      this.claim = null;
       this.channel.postMessage('free');
     }
+  }
+
+  private hold(): void {
+    this.claim = { since: Date.now(), id: this.id };
+    this.beat();
+    this.onchange(true);
+  }
+
+  /** Unless somebody claims the turn before. */
+  private holdIn(milliseconds: number): void {
+    if (this.wanted && !this.claim) {
+      clearTimeout(this.timer);
+      this.timer = setTimeout(() => this.hold(), milliseconds);
+    }
+  }
+
+  private beat(): void {
+    if (this.claim) {
+      this.channel.postMessage(this.claim);
+      clearTimeout(this.timer);
+      this.timer = setTimeout(() => this.beat(), BEAT_MILLISECONDS);
+    }
+  }
+
+  private hear(other: Claim): void {
+    if (this.claim) {
+      const later = other.since - this.claim.since || other.id - this.claim.id;
+      if (later < 0) {
+        return this.beat();
+      }
+      this.claim = null;
+      this.onchange(false);
+    }
+    this.holdIn(GONE_MILLISECONDS);
   }
 }

@@ -1,0 +1,34 @@
+"""Alarms go before music."""
+
+from typing import Any
+
+import pytest
+from grafana_page import FULL, picture, play, show, steady
+from grafana_proxy import Grafana
+from playwright.sync_api import Page, expect
+
+from memory_backend import MemoryBackend
+from sound import stays_silent, until_silent, until_tone
+
+pytestmark = pytest.mark.slow
+FIRING: list[dict[str, Any]] = [{"fingerprint": "f1", "startsAt": "2026-01-01T00:00:00Z", "status": {"state": "active"}}]
+
+
+def test_an_alarm_hushes_until_it_is_acknowledged_and_the_dwell_is_over(page: Page, backend: MemoryBackend, grafana: Grafana) -> None:
+    backend.give("play", steady(backend, 440))
+    show(page, {**FULL, "options": {"alertName": "Feeder tripped", "dwellSeconds": 4}})
+    play(page)
+    until_tone(page, 440)
+    grafana.alerts = FIRING
+    until_silent(page)
+    expect(page.get_by_text("an alarm waits for acknowledgement")).to_be_visible()
+    picture(page, "#one", "panel-alarm-dark-en-US-12")
+    grafana.alerts = []
+    assert stays_silent(page, 3), "cleared by itself, not acknowledged"
+    page.get_by_role("button", name="Acknowledge").click()
+    assert stays_silent(page, 2), "the dwell"
+    until_tone(page, 440)
+    grafana.alerts_answer = 403
+    expect(page.get_by_text("Grafana could not be asked for the alarm")).to_be_visible()
+    until_silent(page)
+    assert any("alertname%3D%22Feeder%20tripped%22" in request or "alertname%3D%22Feeder+tripped%22" in request for request in grafana.requests)
