@@ -27,6 +27,8 @@ class Room:
         """The alarm that the reason speaks of: as long as it waits, lesser ones beside it change nothing for listeners."""
         self._held: dict[str, float] = {}
         """Who holds a key -> until when at the latest."""
+        self._dwell_seconds = 0.0
+        """How long the silence lasts after what asks for it has ended."""
         self._silent_until = -math.inf
         self._shown: tuple[object, ...] = ()
         self._shown_at = -math.inf
@@ -82,8 +84,10 @@ class Room:
         for find in causes:
             if found := find(now):
                 dwell = self._settings.speech.return_seconds if found[0] == "speech" else self._settings.dwell_seconds
-                self._silent_until = max(self._silent_until, now + dwell)
+                self._dwell_seconds = max(self._dwell_seconds, dwell)
                 return found
+        self._silent_until = max(self._silent_until, now + self._dwell_seconds)
+        self._dwell_seconds = 0.0
         if now < self._silent_until:
             return "dwell", {"en": "Nothing asks for silence any more: the music is about to return.", "zh": "静音原因已消除，音乐即将恢复。"}
         return "", None

@@ -1,0 +1,241 @@
+"""The room's policy: silent for alarms, floods, unknown alarms and speech, turned down at night and at desks; and all of it at a listener of the service."""
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from gridtone.alarms import AlarmBoard, AlarmSettings
+from gridtone.conductor import Candidate, Conductor, ConductorSettings
+from gridtone.config import load_site
+from gridtone.cue import Cue, at_desk
+from gridtone.documents import DocumentError
+from gridtone.gate.limits import GateLimits
+from gridtone.library.track import Track
+from gridtone.room.masking import lenders, limits_of
+from gridtone.room.policy import Room
+from gridtone.room.settings import RoomSettings
+from gridtone.rules import load_pack
+from gridtone.rules.standing import NO_DATA, Standing
+from gridtone_adapters import Reading
+
+NOW = 1_000_000.0
+ALARMS = {"sources": [{"active": "alarm/*/active", "acknowledged": "alarm/*/acknowledged", "priority_of": "alarm/*/priority"}]}
+DAY = Standing("day", {"en": "Day"}, "normal", 0.0, "", {"en": "all is within limits"}, False)
+UNSEEN = Standing(NO_DATA, {"en": "No data"}, "unknown", 0.0, "", {"en": "no data yet"}, True)
+
+
+def track(state: str) -> Track:
+    return Track(state, state, "calm", 600.0, 48000, 60.0, "C major", 0.3, 4.0, 0.0, -23.0, -6.0, "composer", "composer 1", 1, "CC0-1.0", 0.0)
+
+
+class Desk:
+    """A room with a conductor, at times that the test says."""
+
+    def __init__(self, alarms: dict[str, Any] | None = None, **settings: Any) -> None:
+        self.settings = RoomSettings.model_validate({"dwell_seconds": 30} | settings)
+        self.board = AlarmBoard(AlarmSettings.model_validate(ALARMS if alarms is None else alarms))
+        self.room = Room(self.settings, self.board)
+        shelf = {state: [Candidate(track(state), True)] for state in ("day", "emergency")}
+        self.conductor = Conductor(ConductorSettings(), lambda state: shelf.get(state, []), lambda _: list(shelf), Cue(0, 0.0, "silence", NO_DATA, {"en": "x"}))
+
+    def at(self, now: float, standing: Standing = DAY, **values: float) -> Cue:
+        """What listeners do at that time, after what alarms told."""
+        readings = [Reading("alarm/" + "/".join(name.rsplit("_", 1)), float(value), now) for name, value in values.items()]
+        self.board.take("scada", readings, now)
+        self.board.tick(now)
+        self.conductor.follow(standing, now, self.room.order(now))
+        return self.conductor.cue
+
+    def playing(self) -> "Desk":
+        """Everything is known and well, and the music plays."""
+        self.at(NOW - 100, T1_active=0, T2_active=0)
+        assert self.at(NOW - 60).action == "play"
+        return self
+
+
+def test_an_unacknowledged_alarm_is_silence_at_once_and_acknowledgement_and_dwell_bring_the_music_back():
+    desk = Desk().playing()
+    cue = desk.at(NOW, T1_active=1)
+    assert (cue.action, cue.time) == ("silence", NOW) and cue.crossfade_seconds <= 0.5
+    assert "T1" in cue.reason["en"] and "acknowledged" in cue.reason["en"] and "T1" in cue.reason["zh"]
+    assert desk.at(NOW + 3600).action == "silence"
+    cue = desk.at(NOW + 3601, T1_acknowledged=1)
+    assert cue.action == "silence" and "about to return" in cue.reason["en"]
+    assert desk.room.view(NOW + 3602).room.returns_at == NOW + 3631
+    assert desk.at(NOW + 3630).action == "silence"
+    cue = desk.at(NOW + 3631)
+    assert cue.action == "play" and cue.crossfade_seconds == 5.0, "fading in"
+
+
+def test_no_state_of_the_grid_plays_over_an_alarm():
+    desk = Desk().playing()
+    desk.at(NOW, T1_active=1)
+    emergency = Standing("emergency", {"en": "Emergency"}, "emergency", 0.0, "", {"en": "overload"}, False)
+    assert desk.at(NOW + 1, emergency).action == "silence"
+    assert desk.at(NOW + 2, UNSEEN).action == "silence" and "T1" in desk.at(NOW + 2, UNSEEN).reason["en"]
+
+
+def test_an_alarm_that_clears_without_acknowledgement_keeps_the_room_silent():
+    desk = Desk().playing()
+    desk.at(NOW, T1_active=1)
+    desk.at(NOW + 1, T1_active=0)
+    assert desk.at(NOW + 3600).action == "silence"
+    desk.at(NOW + 3601, T1_acknowledged=1)
+    assert desk.at(NOW + 3632).action == "play"
+
+
+def test_a_new_alarm_within_the_dwell_begins_it_anew():
+    desk = Desk().playing()
+    desk.at(NOW, T1_active=1, T1_acknowledged=0)
+    desk.at(NOW + 10, T1_acknowledged=1)
+    desk.at(NOW + 30, T2_active=1)
+    desk.at(NOW + 35, T2_acknowledged=1)
+    assert desk.at(NOW + 64).action == "silence"
+    assert desk.at(NOW + 66).action == "play"
+
+
+def test_alarms_below_the_set_priority_leave_the_music_alone():
+    desk = Desk(mute_priority="high").playing()
+    assert desk.at(NOW, T1_active=1, T1_priority=3).action == "play"
+    assert desk.at(NOW + 1, T1_priority=1).action == "silence"
+
+
+def test_many_alarms_are_one_order_to_listeners_and_a_graver_one_another():
+    desk = Desk().playing()
+    first = desk.at(NOW, T1_active=1, T1_priority=3)
+    for number in range(100):
+        assert desk.at(NOW + 1, **{f"N{number}_active": 1, f"N{number}_priority": 3}) is first, "the reason stays, and so does the cue"
+    graver = desk.at(NOW + 2, T2_active=1, T2_priority=1)
+    assert graver.id == first.id + 1 and "T2" in graver.reason["en"]
+
+
+def test_a_flood_is_silence_though_everything_is_acknowledged():
+    desk = Desk().playing()
+    for number in range(11):
+        desk.at(NOW + number, **{f"N{number}_active": 0})
+        cue = desk.at(NOW + number, **{f"N{number}_active": 1, f"N{number}_acknowledged": 1})
+    assert cue.action == "silence" and "flood" in cue.reason["en"]
+    assert desk.at(NOW + 605).action == "silence"
+    desk.at(NOW + 611)
+    assert desk.at(NOW + 640).action == "silence"
+    assert desk.at(NOW + 642).action == "play"
+
+
+def test_alarms_of_which_nobody_knows_are_silence_until_they_are_known():
+    desk = Desk()
+    cue = desk.at(NOW)
+    assert cue.action == "silence" and "nobody can tell how the alarms stand" in cue.reason["en"]
+    desk.at(NOW + 1, T1_active=0)
+    assert desk.at(NOW + 32).action == "play"
+    desk.board.lose(["scada"])
+    cue = desk.at(NOW + 33)
+    assert cue.action == "silence" and "has lost its source" in cue.reason["en"]
+    desk.board.lose([])
+    desk.at(NOW + 34)
+    assert desk.at(NOW + 65).action == "play"
+
+
+def test_without_alarms_configured_the_music_plays():
+    assert Desk({}).at(NOW).action == "play"
+    assert not Desk({}).room.view(NOW).configured
+
+
+def test_a_key_held_is_silence_and_its_release_brings_the_music_back():
+    desk = Desk({})
+    assert desk.at(NOW).action == "play"
+    assert desk.room.speak("radio 1", True, NOW + 1)
+    cue = desk.at(NOW + 1)
+    assert cue.action == "silence" and "radio 1" in cue.reason["en"] and cue.crossfade_seconds <= 0.5
+    desk.room.speak("phone", True, NOW + 5)
+    desk.room.speak("radio 1", False, NOW + 6)
+    assert desk.at(NOW + 7).action == "silence"
+    desk.room.speak("phone", False, NOW + 8)
+    assert desk.at(NOW + 8.1).action == "silence"
+    assert desk.at(NOW + 10.2).action == "play"
+
+
+def test_a_key_that_nobody_releases_is_released_after_a_time():
+    desk = Desk({}, speech={"longest_seconds": 20, "return_seconds": 0})
+    desk.room.speak("radio", True, NOW)
+    desk.room.speak("radio", True, NOW + 15)
+    assert desk.at(NOW + 34).action == "silence"
+    assert desk.at(NOW + 35.1).action == "play"
+
+
+def test_only_so_many_keys_are_held():
+    desk = Desk({})
+    assert [desk.room.speak(f"radio {number}", True, NOW) for number in range(101)] == [True] * 100 + [False]
+
+
+def vienna(clock: str) -> float:
+    return datetime.strptime(f"2026-06-15 {clock}", "%Y-%m-%d %H:%M").replace(tzinfo=ZoneInfo("Europe/Vienna")).timestamp()
+
+
+def test_at_night_the_music_that_plays_is_turned_down_and_goes_on():
+    desk = Desk({}, night={"from": "22:00", "to": "06:00", "duck_db": -12}, time_zone="Europe/Vienna")
+    evening = desk.at(vienna("21:59"))
+    assert evening.action == "play" and evening.duck_db == 0
+    night = desk.at(vienna("22:00"))
+    assert night.duck_db == -12 and night.id == evening.id + 1 and (night.track, night.time) == (evening.track, evening.time), "the same track goes on"
+    assert desk.at(vienna("22:01")) is night
+    assert desk.settings.night_duck_db(vienna("05:59")) == -12
+    assert desk.settings.night_duck_db(vienna("06:00")) == 0
+
+
+def test_a_desk_hears_no_more_than_its_limit():
+    cue = Cue(1, NOW, "play", "day", {"en": ""}, track("day"), duck_db=-10.0)
+    desks = {"lead": -6.0, "back row": -18.0}
+    assert at_desk(cue, "lead", desks) is cue, "the night is lower already"
+    assert at_desk(cue, "back row", desks).duck_db == -18
+    assert at_desk(cue, None, desks).duck_db == -18, "who does not say where it sits"
+    assert at_desk(cue, None, {}) is cue
+
+
+def test_states_close_to_an_alarm_leave_room_for_it():
+    room, gate = RoomSettings(), GateLimits()
+    assert limits_of("normal", room, gate) is None
+    limits = limits_of("emergency", room, gate)
+    assert limits and limits.speech_band_share_max == 0.7 and limits.loudness_lufs == gate.loudness_lufs
+    assert limits_of("emergency", room, GateLimits(speech_band_share_max=0.5)) is None, "the site's own is lower"
+    rules = load_pack("transmission")
+    assert set(lenders("day", rules, room)) == set(rules.states)
+    assert set(lenders("alert", rules, room)) == {"alert", "emergency", "in_extremis"}
+    assert "alert" not in lenders("emergency", rules, room)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ('night: {from: "25:00", to: "6:00"}', '`25:00` is not a time of day; write such as "22:00"'),
+        ("night: {to: 06:00}", "lacks `from`"),
+        ("time_zone: Europe/Wien", "`Europe/Wien` is not a time zone that this machine knows"),
+        ("desks: {lead: 3}", "less than or equal to 0"),
+        ("speech: {token: hunter2}", "a secret is never written here"),
+        ("mute_priority: urgent", "`urgent` is not one of"),
+        ("speech_band_share_max: {alarm: 0.5}", "`alarm` is not right"),
+        ("nigth: {}", "did you mean `night`?"),
+    ],
+)
+def test_mistakes_are_said(tmp_path: Path, settings: str, said: str):
+    (tmp_path / "site.yaml").write_text(f"room:\n  {settings}\n")
+    with pytest.raises(DocumentError) as error:
+        load_site(tmp_path / "site.yaml", {})
+    assert said in str(error.value) and "hunter2" not in str(error.value)
+
+
+def test_a_view_tells_what_keeps_the_room_silent_and_news_come_when_something_changed():
+    desk = Desk().playing()
+    assert desk.room.news(NOW) and desk.room.news(NOW + 2) is None
+    desk.at(NOW + 3, T1_active=1, T1_priority=1)
+    news = desk.room.news(NOW + 3)
+    assert news and news.room.muted and news.room.cause == "alarm" and news.room.returns_at is None
+    assert [(alarm.name, alarm.state, alarm.priority) for alarm in news.alarms] == [("T1", "unacknowledged", "critical")]
+    desk.at(NOW + 3.5, T1_acknowledged=1)
+    assert desk.room.news(NOW + 3.5) is None, "at most once a second"
+    news = desk.room.news(NOW + 4)
+    assert news and news.room.cause == "dwell" and news.unacknowledged == 0 and news.total == 1
+    assert json.dumps(news.room.reason)
