@@ -53,6 +53,8 @@ class SlowRules:
         self.settle()
 
     def value(self, signal: Signal) -> float | None:
+        if signal.expression:
+            return signal.expression.value({name: self.value(self.rules.signals[name]) for name in signal.expression.signals})
         points = [point for point in self.accepted if any(matches(pattern, point) for pattern in signal.of)]
         if not points:
             return signal.absent

@@ -12,6 +12,7 @@ from gridtone_adapters import Quality, Reading
 POINTS = ["line/1/loading", "line/2/loading", "line/3/loading", "grid/load", "bus/1/on", "bus/2/on"]
 LIMITS = [0, 1, 2, 2.5, 4]
 PATTERNS = ["line/*/loading", "**", "line/**", "*/*/on", "grid/load", ["line/1/loading", "grid/*", "line/*/loading"]]
+EXPRESSIONS = ["{0} - {1}", "2 * {0} + 1", "{0} / {1}", "max({0}, {1})", "{0} if known({0}) else {1}", "1 if {0} > 1 or {1} > 1 else 4"]
 DURATIONS = [0, 1, 2.5, 7]
 
 
@@ -54,7 +55,12 @@ def conditions(names: list[str], rates: list[str]) -> st.SearchStrategy[Any]:
 def rules(draw: st.DrawFn) -> Rules:
     names = [f"s{number}" for number in range(draw(st.integers(1, 4)))]
     defined = {name: draw(signals()) for name in names}
-    condition = conditions(names, [name for name in names if defined[name]["take"] == "rate"])
+    exact = [name for name in names if defined[name]["take"] != "rate"]
+    if exact and draw(st.booleans()):
+        text = draw(st.sampled_from(EXPRESSIONS)).format(draw(st.sampled_from(exact)), draw(st.sampled_from(exact)))
+        defined["made"] = {"expression": text}
+        names.append("made")
+    condition = conditions(names, [name for name in names if defined[name].get("take") == "rate"])
     states: dict[str, Any] = {}
     for number in range(draw(st.integers(1, 4))):
         state = states[f"state{number}"] = {"when": draw(condition), "silent": True, "priority": draw(st.integers(0, 2))}

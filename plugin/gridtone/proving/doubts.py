@@ -117,6 +117,7 @@ def _fallback(rules: Rules) -> Iterator[Wrong]:
 
 def _unused(rules: Rules) -> Iterator[Wrong]:
     used = {signal for state in rules.states.values() for signal in _signals(state)}
+    used |= {named for name in used if (expression := rules.signals[name].expression) for named in expression.signals}
     for name in rules.signals:
         if name not in used:
             yield Wrong(f"no state uses the signal `{name}`", "delete it, or name it in a condition", ("signals", name), on_key=True)

@@ -31,7 +31,7 @@ def explained(explanation: Explanation) -> Iterator[str]:
     yield "signals"
     for signal in explanation.signals:
         age = "no reading yet" if signal.age_seconds is None else f"{in_words(round(signal.age_seconds, 1))} old"
-        where = f" at {signal.point}" if signal.point else ""
+        where = f" at {signal.point}" if signal.point else f" = {signal.expression}" if signal.expression else ""
         yield f"  {signal.name}: {_amount(signal)}, {age}{', UNKNOWN: stale or missing' if signal.stale else ''}{where}"
 
 

@@ -7,6 +7,7 @@
 
 * `model.py`      the rules file
 * `condition.py`  comparisons joined by and, or, not, judged in three-valued logic; `parser.py` reads them
+* `expression.py` signals worked out from others
 * `points.py`     every point with its last reading
 * `gauges.py`     signals at work
 * `evaluator.py`  states at work

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from gridtone.rules.condition import Compare, Truth, comparisons, either, judge, negate
-from gridtone.rules.gauges import GAUGES, Board, Gauge
+from gridtone.rules.gauges import GAUGES, Board, Derived, Gauge
 from gridtone.rules.model import Rules, State
 from gridtone.rules.points import Patterns
 from gridtone.rules.standing import NO_DATA, NO_STATE, Standing
@@ -174,7 +174,7 @@ class Evaluator:
         """Go on under other rules. Points keep their readings; signals of the same name and definition, and states of the same name, go on as they are."""
         now = max(now, self.now)
         before = {live.name: live for live in self.ranked}
-        kept = {name: gauge for name, gauge in self.gauges.items() if rules.signals.get(name) == gauge.signal}
+        kept = {name: gauge for name, gauge in self.gauges.items() if rules.signals.get(name) == gauge.signal and not gauge.signal.expression}
         self.rules = rules
         self._install(kept)
         for live in self.ranked:
@@ -198,7 +198,10 @@ class Evaluator:
     def _install(self, kept: dict[str, Gauge]) -> None:
         """Build everything that follows from the rules, around the gauges that are kept, and feed it what the points hold."""
         rules = self.rules
-        self.gauges = {name: kept.get(name) or GAUGES[signal.take](name, signal, self._board) for name, signal in rules.signals.items()}
+        of_points = {name: kept.get(name) or GAUGES[signal.take](name, signal, self._board) for name, signal in rules.signals.items() if not signal.expression}
+        for gauge in of_points.values():
+            gauge.makes.clear()
+        self.gauges = {name: of_points.get(name) or Derived(name, signal, self._board, of_points) for name, signal in rules.signals.items()}
         self._patterns: Patterns[Gauge] = Patterns()
         for gauge in self.gauges.values():
             gauge.comparisons.clear()
@@ -261,7 +264,10 @@ class Evaluator:
             else:
                 heapq.heappop(self._stale_at)
                 gauge.discount(slot)
-        for gauge in dict.fromkeys(board.touched):
+        touched = dict.fromkeys(board.touched)
+        for gauge in board.touched:
+            touched |= gauge.makes
+        for gauge in touched:
             for comparison, truth in gauge.settle().items():
                 if self.truths[comparison] is not truth:
                     self.truths[comparison] = truth

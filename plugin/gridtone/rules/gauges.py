@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gridtone.rules.condition import OPERATORS, Compare, Truth
@@ -44,6 +45,8 @@ class Gauge:
         self.fresh = bytearray()
         self.fresh_count = 0
         self.comparisons: list[Compare] = []
+        self.makes: dict[Gauge, None] = {}
+        """The expressions that name this signal. They hear of every change."""
         self.low, self.high = UNSETTLED
         """No comparison changes while low < value < high."""
         self.last: float | None = None
@@ -94,6 +97,10 @@ class Gauge:
         """The slot of the point that makes the value, or -1 where no single one does."""
         return 0 if len(self.members) == 1 else -1
 
+    def measured(self) -> float:
+        """When the newest reading behind it was measured; -inf while there is none."""
+        return max((self.latest(slot)[1] for slot in range(len(self.members))), default=-math.inf)
+
     def known(self) -> float | None:
         """The value, or None if it is missing or stale."""
         if not self.members:
@@ -104,13 +111,18 @@ class Gauge:
     def settle(self) -> dict[Compare, Truth]:
         """How every comparison with this signal stands now."""
         value = self.known()
-        if value is None:
+        if value is None or self.makes:
             self.low, self.high = UNSETTLED
+        else:
+            self._bound(value)
+        if value is None:
             return dict.fromkeys(self.comparisons)
+        return {comparison: comparison.holds(value) for comparison in self.comparisons}
+
+    def _bound(self, value: float) -> None:
         limits = {comparison.limit for comparison in self.comparisons}
         self.low = max((limit for limit in limits if limit <= value), default=-math.inf)
         self.high = min((limit for limit in limits if limit >= value), default=math.inf)
-        return {comparison: comparison.holds(value) for comparison in self.comparisons}
 
 
 class Value(Gauge):
@@ -343,6 +355,29 @@ class Rate(Gauge):
         if not self.fresh_count or self.samples[-1][0] - self.samples[0][0] < self.window / 2:
             return None
         return slope(list(self.samples)) * self.signal.per
+
+
+class Derived(Gauge):
+    """An expression of other signals. It has no points of its own."""
+
+    def __init__(self, name: str, signal: Signal, board: Board, gauges: Mapping[str, Gauge]) -> None:
+        super().__init__(name, signal, board)
+        assert signal.expression is not None
+        self.expression = signal.expression
+        self.made_of = {named: gauges[named] for named in self.expression.signals}
+        for gauge in self.made_of.values():
+            gauge.makes[self] = None
+
+    def measured(self) -> float:
+        """Of the signal that is behind most."""
+        return min(gauge.measured() for gauge in self.made_of.values())
+
+    def known(self) -> float | None:
+        return self.expression.value({name: gauge.known() for name, gauge in self.made_of.items()})
+
+    def settle(self) -> dict[Compare, Truth]:
+        value = self.known()
+        return {} if value is not None and self.low < value < self.high else super().settle()
 
 
 def slope(samples: list[tuple[float, float]]) -> float:

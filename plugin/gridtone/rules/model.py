@@ -12,6 +12,7 @@ from gridtone.documents import Place, Wrong, refuse
 from gridtone.fields import LocalText, Seconds
 from gridtone.hints import did_you_mean
 from gridtone.rules.condition import comparisons
+from gridtone.rules.expression import ExpressionField
 from gridtone.rules.parser import ConditionField, ThresholdField
 from gridtone.rules.standing import RESERVED
 from gridtone.words import Words
@@ -67,13 +68,16 @@ class Section(BaseModel):
 
 
 class Signal(Section):
-    """What conditions speak of: one point, or one number made of many."""
+    """What conditions speak of: one point, one number made of many, or worked out from other signals."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["of"]}, {"required": ["expression"]}]})
 
     of: Annotated[
         tuple[Pattern, ...],
         BeforeValidator(_one_or_more),
         Field(min_length=1, description="The path of a point, a path with `*` for one part or `**` for all the rest, or a list of those."),
-    ]
+    ] = ()
+    expression: ExpressionField | None = Field(None, description="Instead of `of`: the value worked out from other signals, such as `capacity_mw - load_mw`.")
     take: Take = Field(
         "value",
         description="`value` of the one point; `max`, `min`, `mean` or `sum` over the points; `count` or `share` (in percent) of those that meet `where`; "
@@ -91,7 +95,13 @@ class Signal(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Signal:
-        wrongs = []
+        wrongs: list[Wrong] = []
+        if self.expression is not None:
+            meaningless = self.model_fields_set - {"expression", "unit", "title"}
+            refuse([Wrong(f"`{key}` means nothing to an expression", "delete one of the two", (key,), on_key=True) for key in sorted(meaningless)])
+            return self
+        if not self.of:
+            refuse([Wrong("the signal says neither `of` nor `expression`", "add `of:` and the path of a point", on_key=True)])
         single = len(self.of) == 1 and "*" not in self.of[0]
         if self.take in ("value", "rate") and not single:
             wrongs.append(
@@ -212,9 +222,9 @@ class Rules(Section):
             rules = read(data)
         except ValidationError as error:
             rules = cls._good_parts(data)
-            refuse([*rules._wrong_names(), *rules._unknown_fallback(), *rules._wrong_conditions()], error)
+            refuse([*rules._wrong_names(), *rules._wrong_expressions(), *rules._unknown_fallback(), *rules._wrong_conditions()], error)
             raise
-        refuse([*rules._wrong_names(), *rules._unknown_fallback(), *rules._missing_conditions(), *rules._wrong_conditions()])
+        refuse([*rules._wrong_names(), *rules._wrong_expressions(), *rules._unknown_fallback(), *rules._missing_conditions(), *rules._wrong_conditions()])
         return rules
 
     @classmethod
@@ -238,6 +248,19 @@ class Rules(Section):
             yield Wrong(f"`{name}` joins conditions", "choose another name", ("signals", name), on_key=True)
         for name in RESERVED & self.states.keys():
             yield Wrong(f"`{name}` is gridtone's own", "choose another name", ("states", name), on_key=True)
+
+    def _wrong_expressions(self) -> Iterator[Wrong]:
+        """An expression names signals that points make, never another expression: so there are no circles, and little work."""
+        of_points = {name: None for name, signal in self.signals.items() if signal.expression is None}
+        for name, signal in self.signals.items():
+            for named, offset in signal.expression.signals.items() if signal.expression else ():
+                place: Place = ("signals", name, "expression")
+                if named not in self.signals:
+                    yield Wrong(f"`{named}` is not a signal", did_you_mean(named, of_points) or "define it under `signals:`", place, offset)
+                elif named == name:
+                    yield Wrong(f"`{named}` is this signal itself", "name the signals that it is made of", place, offset)
+                elif named not in of_points:
+                    yield Wrong(f"`{named}` is an expression itself", "write out here what it is made of", place, offset)
 
     def _unknown_fallback(self) -> Iterator[Wrong]:
         if self.fallback is not None and self.fallback not in self.states:

@@ -16,7 +16,7 @@ from gridtone.documents import Place, Wrong, refuse
 from gridtone.rules.condition import OPERATORS, All, AnyOf, Compare, Condition, Not
 
 _TURNED = {">": "<", ">=": "<=", "<": ">", "<=": ">=", "==": "==", "!=": "!="}
-_SAID_ELSEWHERE = {"=": "==", "=>": ">=", "=<": "<=", "<>": "!=", "≥": ">=", "≤": "<=", "≠": "!=", "&&": "and", "||": "or", "!": "not", "&": "and", "|": "or"}
+SAID_ELSEWHERE = {"=": "==", "=>": ">=", "=<": "<=", "<>": "!=", "≥": ">=", "≤": "<=", "≠": "!=", "&&": "and", "||": "or", "!": "not", "&": "and", "|": "or"}
 MAX_LENGTH = 2000
 MAX_DEPTH = 20
 
@@ -68,7 +68,7 @@ class _Parser:
 
     def is_word(self, word: str) -> bool:
         token = self.peek()
-        if token.text != word and (token.text.lower() == word or _SAID_ELSEWHERE.get(token.text) == word):
+        if token.text != word and (token.text.lower() == word or SAID_ELSEWHERE.get(token.text) == word):
             raise _ParseError(token, f"`{token.text}` is not known in a condition", f"did you mean `{word}`?")
         return token.kind == "word" and token.text == word
 
@@ -152,8 +152,8 @@ class _Parser:
         token = self.advance()
         if token.text in OPERATORS:
             return token.text
-        if token.text in _SAID_ELSEWHERE:
-            raise _ParseError(token, f"`{token.text}` does not compare", f"did you mean `{_SAID_ELSEWHERE[token.text]}`?")
+        if token.text in SAID_ELSEWHERE:
+            raise _ParseError(token, f"`{token.text}` does not compare", f"did you mean `{SAID_ELSEWHERE[token.text]}`?")
         raise _ParseError(token, f"expected one of {' '.join(OPERATORS)}, found {_found(token)}", "write such as `max_loading > 100`")
 
 

@@ -25,6 +25,8 @@ class SignalView:
     stale: bool
     point: str = ""
     """The point that decided the value, where one did (the most loaded line, the lowest voltage)."""
+    expression: str = ""
+    """What it is worked out from, as written; empty for signals that points make."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from gridtone.rules.condition import All, AnyOf, Compare, Condition, Not, Truth, comparisons, judge
-from gridtone.rules.gauges import Gauge
+from gridtone.rules.gauges import Derived, Gauge
 from gridtone.rules.model import title_of
 from gridtone.rules.standing import NO_DATA, NO_STATE, Comparison, Pending, SignalView, Standing
 from gridtone.words import Words
@@ -32,7 +32,7 @@ def describe(evaluator: Evaluator, now: float) -> Standing:
     when, clear = (live.state.when, live.state.clear) if live is not None else (None, None)
     spoken = [comparison for condition in (when, clear) if condition is not None for comparison in comparisons(condition)]
     deciding = decisive(evaluator, when)
-    gauges = [evaluator.gauges[signal] for signal in dict.fromkeys(comparison.signal for comparison in spoken)]
+    gauges = list(dict.fromkeys(gauge for comparison in spoken for gauge in _behind(evaluator.gauges[comparison.signal])))
     state = rules.states.get(name)
     return Standing(
         state=name,
@@ -66,11 +66,16 @@ def decisive(evaluator: Evaluator, when: Condition | None) -> list[Compare]:
 def view(gauge: Gauge, evaluator: Evaluator, now: float) -> SignalView:
     """A signal as of `now`."""
     value, slot = gauge.known(), gauge.decisive()
-    newest = max((gauge.latest(slot)[1] for slot in range(len(gauge.members))), default=-math.inf)
+    newest = gauge.measured()
     age = max(0.0, now - newest) if newest > -math.inf else None
     shown = value if value is not None else gauge.last
     point = evaluator.points.names[gauge.members[slot]] if slot >= 0 else ""
-    return SignalView(gauge.name, title_of(gauge.name, gauge.signal), shown, gauge.unit, age, value is None, point)
+    return SignalView(gauge.name, title_of(gauge.name, gauge.signal), shown, gauge.unit, age, value is None, point, str(gauge.signal.expression or ""))
+
+
+def _behind(gauge: Gauge) -> list[Gauge]:
+    """A signal, and those that its expression names."""
+    return [gauge, *gauge.made_of.values()] if isinstance(gauge, Derived) else [gauge]
 
 
 def _speaking(evaluator: Evaluator) -> Live | None:
@@ -144,6 +149,11 @@ def _sentence(evaluator: Evaluator, decisive: list[Compare], language: str) -> s
 
 def _missing(evaluator: Evaluator, gauge: Gauge, now: float, language: str) -> str:
     english, title = language == "en", _in(title_of(gauge.name, gauge.signal), language)
+    if isinstance(gauge, Derived):
+        unknown = next((named for named in gauge.made_of.values() if named.known() is None), None)
+        if unknown is not None:
+            return _missing(evaluator, unknown, now, language)
+        return f"{title} has no value: {gauge.expression}" if english else f"{title}无法计算：{gauge.expression}"
     total = len(gauge.members)
     age = view(gauge, evaluator, now).age_seconds
     limit = _seconds(gauge.stale_after)
