@@ -143,11 +143,9 @@ class InfluxQl:
         """Raises Refused for what InfluxDB would never answer."""
         fields_end = 1 + len(selection.fields)
         tags_start = fields_end + (selection.quality_field is not None)
-        if not isinstance(values, list) or len(values) != tags_start + len(selection.tags) or type(values[0]) is not int:
-            raise Refused(
-                f"an answer that is not InfluxDB's: the row {msgspec.json.encode(values)[:100].decode(errors='replace')} (200): see what answers at `url`"
-            )
-        return Row(values[0], values[1:fields_end], values[fields_end] if selection.quality_field else None, values[tags_start:])
+        if not isinstance(values, list) or len(values) != tags_start + len(selection.tags) or type(values[0]) not in (int, float):
+            raise _strange(f"the row {values!r}")
+        return Row(int(values[0]), values[1:fields_end], values[fields_end] if selection.quality_field else None, values[tags_start:])
 
 
 def _strange(found: str) -> Refused:

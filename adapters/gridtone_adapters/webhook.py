@@ -265,7 +265,8 @@ class _TlsAdapter(BuiltinSSLAdapter):
 
 def _part(value: object) -> str:
     """A label's value as one part of a point's name."""
-    return str(value).replace("/", "_") or UNNAMED
+    text = str(value).encode("utf-8", "replace").decode()  # JSON may hold halves of characters, which nothing could send on
+    return text.replace("/", "_") or UNNAMED
 
 
 def _reply(start_response: StartResponse, status: str, content: dict[str, object], headers: list[tuple[str, str]] | None = None) -> Iterable[bytes]:
