@@ -227,7 +227,7 @@ def test_a_listener_gets_the_present_at_once_then_events_with_ids(backend: Memor
     _, kind, beat = stream.next()
     assert kind == "heartbeat"
     assert before <= beat["time"] <= time.time()
-    assert [stream.next()[1], stream.next()[1]] == ["state", "cue"]
+    assert [stream.next()[1] for _ in range(3)] == ["state", "alarms", "cue"]
     backend.show("alert")
     backend.give("silence")
     state_id, _, state = stream.next("state")

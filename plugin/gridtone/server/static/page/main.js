@@ -5,6 +5,7 @@ import { Connection } from "../player/connection.js";
 import { ServiceClock } from "../player/schedule.js";
 import { letChoose, showTexts } from "./appearance.js";
 import { $, text } from "./elements.js";
+import { showRoom } from "./alarms.js";
 import { showMusic, showSound } from "./music.js";
 import { showStanding } from "./standing.js";
 import { showHistory } from "./timeline.js";
@@ -16,9 +17,10 @@ const WORKSHOP_EVERY_MILLISECONDS = 15000;
 
 const clock = new ServiceClock();
 const engine = new AudioEngine(clock, fetchAudio, () => showSound(engine.status, muted));
-const connection = new Connection("", clock, { message: hear, status: becomes });
+const desk = new URLSearchParams(location.search).get("desk") ?? "";
+const connection = new Connection("", clock, desk, { message: hear, status: becomes });
 
-let standing, cue, previousCue, states, sampler, adapters, history;
+let standing, cue, previousCue, alarms, states, sampler, adapters, history;
 let status = "connecting";
 let muted = localStorage.getItem("gridtone.muted") === "true";
 
@@ -48,6 +50,8 @@ function hear(kind, payload) {
     if (cue && payload.id !== cue.id) previousCue = cue;
     cue = payload;
     engine.follow(cue);
+  } else if (kind === "alarms") {
+    alarms = payload;
   } else {
     refreshWorkshop();
   }
@@ -115,6 +119,7 @@ function show() {
     showStanding(standing, now);
     document.title = `${pick(standing.title)} · gridtone`;
   }
+  if (alarms) showRoom(alarms, now);
   if (cue) showMusic(cue, previousCue, now);
 }
 

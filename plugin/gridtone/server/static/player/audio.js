@@ -71,9 +71,10 @@ export class AudioEngine {
   follow(cue) {
     const last = this.#cue;
     if (last && cue.id < last.id && cue.time < last.time) return; // an old event, told again after a reconnection
-    if (last && cue.id === last.id && cue.time === last.time && this.#decks.length) return;
+    const goesOn = last && cue.time === last.time && cue.track?.id === last.track?.id && this.#decks.length;
     this.#cue = cue;
-    this.#apply();
+    if (goesOn) this.#setDuck();
+    else this.#apply();
   }
 
   /** Nothing has been heard of the service: no music may claim that all is well. */
@@ -114,13 +115,17 @@ export class AudioEngine {
     this.#volumeGain?.gain.setTargetAtTime(this.#level(), this.#context.currentTime, seconds / 3);
   }
 
+  #setDuck() {
+    this.#duck.gain.setTargetAtTime(decibelsToGain(Math.min(0, this.#cue.duck_db)), this.#context.currentTime, 0.1);
+  }
+
   async #apply() {
     const round = ++this.#round;
     const cue = this.#cue;
     if (this.#sound !== "on" || !this.#connected || !cue) return;
-    this.#duck.gain.setTargetAtTime(decibelsToGain(Math.min(0, cue.duck_db)), this.#context.currentTime, 0.1);
+    this.#setDuck();
     if (!placement(cue, this.clock.now())) {
-      this.#stopAll(SILENCE_FADE_SECONDS);
+      this.#stopAll(Math.min(SILENCE_FADE_SECONDS, cue.crossfade_seconds));
       return;
     }
     const buffer = await this.#load(cue.track.id);
@@ -147,7 +152,7 @@ export class AudioEngine {
     const source = new AudioBufferSourceNode(this.#context, { buffer });
     source.connect(gain).connect(this.#duck);
     const deck = { source, gain, start, fade: null };
-    this.#fade(deck, 0, 1, start, place.offset > 0 || sounding.length ? Math.max(cue.crossfade_seconds, CUT_SECONDS) : CUT_SECONDS);
+    this.#fade(deck, 0, 1, start, Math.max(cue.crossfade_seconds, CUT_SECONDS));
     source.start(start, this.#wholeFrames(place.offset));
     source.onended = () => {
       gain.disconnect();

@@ -12,11 +12,12 @@ export class Connection {
   /**
    * @param {string} base address of the service, without a slash at its end; empty for the page's own
    * @param {ServiceClock} clock told the service's time
+   * @param {string} desk where the listener sits, if the site limits desks; empty otherwise
    * @param {{message: (kind: string, payload: any) => void, status: (status: string, problem?: object) => void}} listener
    *   status: connecting, connected, lost, or refused with the service's error
    */
-  constructor(base, clock, listener) {
-    this.base = base;
+  constructor(base, clock, desk, listener) {
+    this.address = `${base}/api/v1/events${desk ? `?desk=${encodeURIComponent(desk)}` : ""}`;
     this.clock = clock;
     this.listener = listener;
   }
@@ -34,13 +35,13 @@ export class Connection {
   #connect() {
     this.#source?.close();
     this.#openedAt = this.clock.localSeconds();
-    const source = new EventSource(`${this.base}/api/v1/events`);
+    const source = new EventSource(this.address);
     this.#source = source;
     source.addEventListener("heartbeat", (event) => {
       this.clock.hear(JSON.parse(event.data).time);
       this.#heard();
     });
-    for (const kind of ["state", "cue", "stock", "rules", "adapters"]) {
+    for (const kind of ["state", "cue", "alarms", "stock", "rules", "adapters"]) {
       source.addEventListener(kind, (event) => {
         this.#heard();
         this.listener.message(kind, JSON.parse(event.data));
@@ -65,7 +66,7 @@ export class Connection {
   async #refused() {
     const stop = new AbortController();
     try {
-      const response = await fetch(`${this.base}/api/v1/events`, { signal: stop.signal });
+      const response = await fetch(this.address, { signal: stop.signal });
       if (!response.ok) this.#become("refused", (await response.json()).error);
     } catch {
       // Not reachable or not JSON: the watchdog says so and tries again.
