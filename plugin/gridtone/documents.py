@@ -58,6 +58,9 @@ class DocumentError(Exception):
         self.problems = sorted(problems, key=lambda problem: (str(problem.file), problem.line, problem.column, problem.message))
         super().__init__("\n".join(map(str, self.problems)))
 
+    def __reduce__(self) -> tuple[type[DocumentError], tuple[list[Problem]]]:
+        return DocumentError, (self.problems,)
+
 
 @dataclass(frozen=True, slots=True)
 class Wrong:

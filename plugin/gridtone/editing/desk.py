@@ -41,7 +41,8 @@ class RulesDesk:
         found = self._file.read()
         newest = self._history.rules_version()
         line = VersionLine(newest.number, newest.time, newest.author, newest.reason, newest.restores) if newest and newest.text == found.text else None
-        return CurrentRules(found.text, found.fingerprint, found.source, found.name, self._file.problem, line)
+        in_force = found.fingerprint == self._file.taken_over
+        return CurrentRules(found.text, found.fingerprint, found.source, found.name, in_force, self._file.problem, line)
 
     def note(self) -> None:
         """Keep the rules that the service has taken over as a version, unless they are the newest one. Never stops anybody."""

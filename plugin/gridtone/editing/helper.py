@@ -1,10 +1,14 @@
-"""A process of its own for what takes seconds of computing or hundreds of megabytes, and may be killed. It ends when nobody has asked it for a while."""
+"""A process of its own for what takes seconds of computing or hundreds of megabytes, and may be killed. It ends when nobody has asked it for a while.
 
-import multiprocessing
+`python -m gridtone.editing.helper FD` is that process; it talks over the inherited file descriptor and ends when the other side closes it.
+"""
+
 import os
-import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Any, ParamSpec, TypeVar
 
@@ -22,8 +26,8 @@ class Helper:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._process: tuple[multiprocessing.context.SpawnProcess, Connection] | None = None
-        self._idle = threading.Timer(0, self.close)
+        self._process: tuple[subprocess.Popen[bytes], Connection] | None = None
+        self._idle = threading.Timer(0, self._rest)
 
     def call(self, seconds: float, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What `function` returns or raises; it must be importable. Raises HelperError after `seconds`, or if the process dies."""
@@ -43,7 +47,7 @@ class Helper:
             self._kill()
             raise
         finally:
-            self._idle = threading.Timer(IDLE_SECONDS, self.close)
+            self._idle = threading.Timer(IDLE_SECONDS, self._rest)
             self._idle.daemon = True
             self._idle.start()
             self._lock.release()
@@ -52,18 +56,29 @@ class Helper:
         return found  # type: ignore[no-any-return]
 
     def close(self) -> None:
-        """End the process; a later call starts another."""
+        """End the process, and with it a call that waits for it."""
+        if (running := self._process) is not None:
+            running[0].kill()
         with self._lock:
             self._idle.cancel()
             self._kill()
 
+    def _rest(self) -> None:
+        """Nobody has asked for a while: a later call starts another process."""
+        if self._lock.acquire(blocking=False):
+            self._kill()
+            self._lock.release()
+
     def _connection(self) -> Connection:
         if self._process is None:
-            context = multiprocessing.get_context("spawn")
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_work, args=(theirs,), name="rules helper", daemon=True)
-            process.start()
-            theirs.close()
+            ours, theirs = Pipe()
+            with theirs:
+                process = subprocess.Popen(  # noqa: S603 (our own module)
+                    [sys.executable, "-m", "gridtone.editing.helper", str(theirs.fileno())],
+                    pass_fds=[theirs.fileno()],
+                    env={**os.environ, "OMP_NUM_THREADS": "1"},
+                    start_new_session=True,  # Ctrl-C is for the service
+                )
             self._process = process, ours
         return self._process[1]
 
@@ -73,14 +88,11 @@ class Helper:
             self._process = None
             connection.close()
             process.kill()
-            process.join()
+            process.wait()
 
 
-def _work(connection: Connection) -> None:
+def _serve(connection: Connection) -> None:
     """Answer until the other end is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service
-    os.environ["OMP_NUM_THREADS"] = "1"  # before anything imports numpy
-    os.nice(NICENESS)
     while True:
         try:
             function, args, kwargs = connection.recv()
@@ -92,3 +104,8 @@ def _work(connection: Connection) -> None:
         except Exception as error:
             answer = False, error
         connection.send(answer)
+
+
+if __name__ == "__main__":
+    os.nice(NICENESS)
+    _serve(Connection(int(sys.argv[1])))

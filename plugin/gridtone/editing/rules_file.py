@@ -41,6 +41,8 @@ class RulesFile:
         """Why the newest save is not in force."""
         self.news = False
         """A save was taken over or refused since this was last set to False."""
+        self.taken_over = self._fingerprint()
+        """The fingerprint of the rules in force: those at the beginning, which the service refuses to start without, or the last that `changed` returned."""
 
     def path(self) -> Path | None:
         """The file that is read now; None for inline rules of no file."""
@@ -94,13 +96,14 @@ class RulesFile:
             return None
         self._stamp = stamp
         self.news = True
+        fingerprint = self._fingerprint()
         try:
             rules = load_site(self._config).load_rules() if isinstance(self._site.rules, Rules) else self._site.load_rules()
         except DocumentError as error:
             self.problem = str(error)
             log.error("the rules were not taken over, those before them stay in force:\n%s", error)
             return None
-        self.problem = ""
+        self.problem, self.taken_over = "", fingerprint
         log.info("rules reloaded from %s", self.path())
         return rules
 
@@ -115,6 +118,12 @@ class RulesFile:
         except OSError:
             return None
         return (path, stat.st_mtime_ns, stat.st_size) if path and stat else None
+
+    def _fingerprint(self) -> str:
+        try:
+            return self.read().fingerprint
+        except (OSError, DocumentError):
+            return ""
 
 
 def _inline(config: Path) -> str:

@@ -38,8 +38,10 @@ class CurrentRules:
     """`file`: a file of rules. `pack`: a pack of gridtone's; the first save makes a file of it. `inline`: the site's file, which cannot be edited here."""
     name: str
     """The file's path, or the pack's name."""
+    in_force: bool
+    """The service plays by this text. It takes one over within two seconds."""
     problem: str
-    """Why this text is not in force, and the one before it is; empty when it is in force."""
+    """Why the service refused this text, and plays on by the one before it; empty when it did not."""
     version: VersionLine | None
     """The newest."""
 

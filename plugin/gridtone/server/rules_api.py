@@ -1,5 +1,6 @@
 """The routes of the rules page."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,10 +21,18 @@ from gridtone.server.openapi import Parameter, describe
 LARGEST_RULES_BYTES = 1_000_000
 LONGEST_REASON = 500
 MOST_VERSIONS = 200
+MOST_NUMBER = 2**53
 
+SAYS_SOMETHING = re.compile(r"[^\s\u0000-\u001f\u007f-\u009f]")
 TEXT = {"type": "string", "description": "A whole file of rules."}
 BASE = {"type": "string", "description": "`fingerprint` of the rules that were edited: a save over newer ones is refused."}
-REASON = {"type": "string", "maxLength": LONGEST_REASON, "description": "Why, for those who read the versions."}
+REASON = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": LONGEST_REASON,
+    "pattern": SAYS_SOMETHING.pattern,
+    "description": "Why, for those who read the versions.",
+}
 NUMBER = Parameter("number", "path", {"type": "integer", "minimum": 1}, "The version's number.")
 
 
@@ -107,12 +116,17 @@ def add_rules_routes(api: Blueprint, backend: Backend) -> None:
         answers=Versions,
         parameters=(
             Parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": MOST_VERSIONS, "default": 50}, "Versions a page."),
-            Parameter("before", "query", {"type": "integer"}, "Only versions with a lower number: `next_before` of the page before."),
+            Parameter(
+                "before",
+                "query",
+                {"type": "integer", "minimum": 1, "maximum": MOST_NUMBER},
+                "Only versions with a lower number: `next_before` of the page before.",
+            ),
         ),
         errors=(400,),
     )
     def rules_versions() -> Response:
-        limit, before = _whole("limit", 50, MOST_VERSIONS), _whole("before", None, 2**53)
+        limit, before = _whole("limit", 50, MOST_VERSIONS), _whole("before", None, MOST_NUMBER)
         page = desk.versions(limit or MOST_VERSIONS, before)
         return answer(Versions(tuple(page), page[-1].number if len(page) == limit else None))
 
@@ -181,8 +195,8 @@ def _asked(*names: str) -> dict[str, str]:
     body = request.get_json(silent=True)
     if not isinstance(body, dict) or body.keys() != set(names) or not all(isinstance(text, str) for text in body.values()):
         raise ApiError(400, "bad_body", f"the body is not JSON with the texts {', '.join(names)}", "docs/http-api.md shows one")
-    if len(body.get("reason", "")) > LONGEST_REASON:
-        raise ApiError(400, "bad_body", f"the reason is longer than {LONGEST_REASON} characters", "make it shorter")
+    if len(reason := body.get("reason", "-")) > LONGEST_REASON or not SAYS_SOMETHING.search(reason):
+        raise ApiError(400, "bad_body", f"the reason is empty or longer than {LONGEST_REASON} characters", "say in a line why the rules change")
     return body
 
 
