@@ -15,7 +15,7 @@ from gridtone.gate.limits import GateLimits
 from gridtone.library.settings import LibrarySettings
 from gridtone.room.settings import RoomSettings
 from gridtone.rules import Rules
-from gridtone.rules.source import Pack, RulesSource, own_copy, read_source
+from gridtone.rules.source import Pack, RulesSource, hurried, own_copy, read_source
 from gridtone.server import ServerSettings
 from gridtone.stock.settings import StockSettings
 from gridtone_adapters import AdapterConfig
@@ -58,7 +58,8 @@ class Site(BaseModel):
 
     def load_rules(self) -> Rules:
         """The rules that this site plays by. Raises DocumentError, or ValueError for an unknown pack."""
-        return read_source(self.rules_file() or self.rules)
+        rules = read_source(self.rules_file() or self.rules)
+        return hurried(rules, self.rules) if isinstance(self.rules, Pack) else rules
 
 
 def load_site(path: Path | None, environment: Mapping[str, str] = os.environ) -> Site:

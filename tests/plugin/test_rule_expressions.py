@@ -197,6 +197,11 @@ def test_new_rules_bring_new_expressions_and_points_keep_their_readings():
     assert evaluator.active == "day"
 
 
+def test_rules_with_expressions_can_be_written_out_as_json():
+    dumped = parse_document(RULES, Rules).model_dump(mode="json")
+    assert dumped["signals"]["reserve"]["expression"] == "100 * (capacity - load) / load"
+
+
 def test_check_counts_what_an_expression_names_as_used(tmp_path: Path):
     file = tmp_path / "rules.yaml"
     file.write_text(RULES)

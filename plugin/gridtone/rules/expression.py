@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
-from pydantic import PlainValidator, WithJsonSchema
+from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 
 from gridtone.documents import Wrong, refuse
 from gridtone.hints import did_you_mean
@@ -354,4 +354,9 @@ def read_expression(value: Any) -> Expression:
     return Expression(text.strip(), reader.signals, run)
 
 
-ExpressionField = Annotated[Expression, PlainValidator(read_expression), WithJsonSchema({"type": "string", "examples": ["capacity_mw - load_mw"]})]
+ExpressionField = Annotated[
+    Expression,
+    PlainValidator(read_expression),
+    PlainSerializer(str),
+    WithJsonSchema({"type": "string", "examples": ["capacity_mw - load_mw"]}),
+]

@@ -6,6 +6,7 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
+from gridtone.fields import Seconds
 from gridtone.rules import Rules, load_pack, load_rules
 
 
@@ -15,6 +16,9 @@ class Pack(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     pack: str = Field(description="Name of the pack, such as `transmission`.")
+    longest_wait: Seconds | None = Field(
+        None, description="No `for` and no `hold` of the pack lasts longer: for a grid that runs faster than the clock, as the demo's does."
+    )
 
 
 def _kind_of_rules(value: Any) -> str:
@@ -42,6 +46,15 @@ def read_source(source: Path | Pack | Rules, folder: Path = Path()) -> Rules:
         case Rules():
             return source
         case Pack(pack=name):
-            return load_pack(name)
+            return hurried(load_pack(name), source)
         case path:
             return load_rules(folder / path)
+
+
+def hurried(rules: Rules, pack: Pack) -> Rules:
+    """Rules in which nothing waits longer than the site's entry of the pack allows."""
+    most = pack.longest_wait
+    if most is None:
+        return rules
+    states = {name: state.model_copy(update={"for_": min(state.for_, most), "hold": min(state.hold, most)}) for name, state in rules.states.items()}
+    return rules.model_copy(update={"states": states})
