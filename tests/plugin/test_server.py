@@ -93,6 +93,7 @@ def test_state_cue_states_sampler_adapters_and_history(backend: MemoryBackend, u
         "age_seconds": 1.2,
         "stale": False,
         "point": "line/HV-12/loading_pct",
+        "expression": "",
     }
     assert requests.get(f"{url}/api/v1/cue", timeout=PATIENCE_SECONDS).json()["track"]["id"] == track.id
     states = requests.get(f"{url}/api/v1/states", timeout=PATIENCE_SECONDS).json()

@@ -43,6 +43,12 @@ def needs(role: Role | None) -> Callable[[View], View]:
     return mark
 
 
+def admits_itself(view: View) -> View:
+    """A view that lets in others too, and checks who asks."""
+    view.needs, view.admits_itself = None, True  # type: ignore[attr-defined]
+    return view
+
+
 def role_needed(endpoint: str) -> Role | None:
     """The least role that `endpoint` of the current application answers; None where everybody may ask."""
     return None if endpoint == "static" else getattr(current_app.view_functions[endpoint], "needs", "listener")

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 from flask import Response
+from flask.json.provider import DefaultJSONProvider
 
 from gridtone.library.audit import AuditEntry
 from gridtone.library.listening import Feedback, Play
@@ -119,6 +120,17 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+class StrictJson(DefaultJSONProvider):
+    """Reads bodies: text that no database could keep (half a surrogate pair), NaN and bottomless nesting are no JSON."""
+
+    def loads(self, s: str | bytes, **kwargs: Any) -> Any:
+        """Raises ValueError."""
+        try:
+            return msgspec.json.decode(s)
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
 
 
 _encoder = msgspec.json.Encoder(enc_hook=_plain)

@@ -26,6 +26,8 @@ from gridtone_adapters import Health
 AUDIO_TYPES = {"opus": "audio/ogg; codecs=opus", "flac": "audio/flac"}
 MOST_HOURS = 24 * 31
 MOST_ROWS = 500
+MOST_TIME = 1e11
+MOST_NUMBER = 2**53
 LONGEST_REASON = 500
 
 LIMIT = Parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": MOST_ROWS, "default": 50}, "Rows a page.")
@@ -39,6 +41,12 @@ def create_api(backend: Backend, access: Access, streams: Streams) -> Blueprint:
 
     def route(path: str, method: str = "GET") -> Callable[[Callable[..., Response]], Callable[..., Response]]:
         return api.route(path, methods=[method])
+
+    def known(track_id: str) -> Track:
+        track = backend.track(track_id) if track_id.isalnum() else None
+        if track is None:
+            raise ApiError(404, "no_such_track", "no track has this id", "the library may have retired it; /api/v1/tracks lists what is there")
+        return track
 
     @route("/")
     @describe("The player.", content="text/html")
@@ -57,7 +65,7 @@ def create_api(backend: Backend, access: Access, streams: Streams) -> Blueprint:
         return answer(backend.explain())
 
     @route("/api/v1/cue")
-    @describe("What every listener does now.", answers=Cue, parameters=(DESK,), errors=(400,))
+    @describe("What every listener does now.", answers=Cue, parameters=(DESK,), errors=(404,))
     def cue() -> Response:
         return answer(at_desk(backend.cue(), asked_desk(backend), backend.desks()))
 
@@ -65,8 +73,8 @@ def create_api(backend: Backend, access: Access, streams: Streams) -> Blueprint:
     @describe(
         "Server-sent events: `heartbeat` (every 2 s), `state`, `cue`, `stock`, `rules`, `adapters`, `alarms`. The current state, alarms and cue come first.",
         content="text/event-stream",
-        parameters=(DESK, Parameter("Last-Event-ID", "header", {"type": "integer"}, "Resume after this event.")),
-        errors=(400, 503),
+        parameters=(DESK, Parameter("Last-Event-ID", "header", {"type": "string"}, "Resume after this event; one that is not known misses nothing new.")),
+        errors=(404, 503),
     )
     def events() -> Response:
         listener = person()
@@ -119,20 +127,26 @@ def create_api(backend: Backend, access: Access, streams: Streams) -> Blueprint:
         parameters=(
             Parameter("state", "query", {"type": "string"}, "Only tracks made for this state."),
             LIMIT,
-            Parameter("before", "query", {"type": "number"}, "Only tracks made before this time: `next_before` of the page before."),
+            Parameter(
+                "before",
+                "query",
+                {"type": "number", "minimum": 0, "maximum": MOST_TIME},
+                "Only tracks made before this time: `next_before` of the page before.",
+            ),
         ),
         errors=(400,),
     )
     def tracks() -> Response:
         limit = int(_number("limit", 50, least=1, most=MOST_ROWS))
-        before = _number("before", 0, least=0, most=1e11) if "before" in request.args else None
-        page = backend.tracks(request.args.get("state"), limit, before)
+        before = _number("before", 0, least=0, most=MOST_TIME) if "before" in request.args else None
+        state = request.args.get("state")
+        page = backend.tracks(state, limit, before) if state is None or "\0" not in state else []  # PostgreSQL has no such text
         return answer(Tracks(page, page[-1].created if len(page) == limit else None))
 
     @route("/api/v1/tracks/<id>")
     @describe("One track.", answers=Track, parameters=(TRACK_ID,), errors=(404,))
     def track(id: str) -> Response:  # noqa: A002
-        return answer(_known(backend.track(id)))
+        return answer(known(id))
 
     @route("/api/v1/tracks/<id>/audio")
     @describe(
@@ -142,13 +156,14 @@ def create_api(backend: Backend, access: Access, streams: Streams) -> Blueprint:
             TRACK_ID,
             CODEC,
             Parameter("Range", "header", {"type": "string"}, "One range: `bytes=0-999`, `bytes=1000-` or `bytes=-500`."),
+            *(Parameter(name, "query", {"type": "string"}, "Of a link, instead of a token.") for name in ("expires", "by", "signature")),
         ),
         statuses={206: "The range asked for", 304: "Not modified"},
-        errors=(400, 404, 416),
+        errors=(400, 403, 404, 416),
     )
     def audio(id: str) -> Response:  # noqa: A002
         codec = _codec()
-        opened = backend.open_audio(_known(backend.track(id)).id, codec)
+        opened = backend.open_audio(known(id).id, codec)
         if opened is None:
             other = "flac" if codec == "opus" else "opus"
             raise ApiError(404, "no_audio", f"the store has no {codec} audio of this track", f"ask for codec={other}")
@@ -172,7 +187,7 @@ def create_api(backend: Backend, access: Access, streams: Streams) -> Blueprint:
         errors=(400, 404),
     )
     def link(id: str) -> Response:  # noqa: A002
-        query, expires = access.link(_known(backend.track(id)).id, _codec())
+        query, expires = access.link(known(id).id, _codec())
         return answer(Link(f"/api/v1/tracks/{id}/audio?{query}", expires))
 
     @route("/api/v1/tracks/<id>/feedback", "POST")
@@ -193,7 +208,7 @@ def create_api(backend: Backend, access: Access, streams: Streams) -> Blueprint:
         body = request.get_json(silent=True)
         if not isinstance(body, dict) or body.get("thumb") not in (1, -1) or body["thumb"] is True or not isinstance(body.get("reason", ""), str):
             raise ApiError(400, "bad_body", "the body is not JSON with a thumb of 1 or -1", 'send {"thumb": -1, "reason": "too loud"} as application/json')
-        backend.record_feedback(_known(backend.track(id)).id, int(body["thumb"]), body.get("reason", "")[:LONGEST_REASON])
+        backend.record_feedback(known(id).id, int(body["thumb"]), body.get("reason", "")[:LONGEST_REASON].replace("\0", ""))
         return Response(status=204)
 
     add_room(route, backend)
@@ -214,7 +229,7 @@ def create_api(backend: Backend, access: Access, streams: Streams) -> Blueprint:
         content=None,
         body={"type": "object", "properties": {"token": {"type": "string"}}, "required": ["token"], "additionalProperties": False},
         statuses={204: "Signed in"},
-        errors=(400, 401),
+        errors=(400, 401, 403),
     )
     @needs(None)
     def open_session() -> Response:
@@ -227,7 +242,7 @@ def create_api(backend: Backend, access: Access, streams: Streams) -> Blueprint:
         return response
 
     @route("/api/v1/session", "DELETE")
-    @describe("Sign this browser out.", content=None, statuses={204: "Signed out"})
+    @describe("Sign this browser out.", content=None, statuses={204: "Signed out"}, errors=(403,))
     @needs(None)
     def close_session() -> Response:
         response = Response(status=204)
@@ -240,21 +255,26 @@ def create_api(backend: Backend, access: Access, streams: Streams) -> Blueprint:
         answers=AuditEntries,
         parameters=(
             LIMIT,
-            Parameter("before", "query", {"type": "integer", "minimum": 1}, "Only entries below this number: `next_before` of the page before."),
+            Parameter(
+                "before",
+                "query",
+                {"type": "integer", "minimum": 1, "maximum": MOST_NUMBER},
+                "Only entries below this number: `next_before` of the page before.",
+            ),
         ),
         errors=(400,),
     )
     @needs("admin")
     def audit() -> Response:
         limit = int(_number("limit", 50, least=1, most=MOST_ROWS))
-        before = int(_number("before", 0, least=1, most=2**53)) if "before" in request.args else None
+        before = int(_number("before", 0, least=1, most=MOST_NUMBER)) if "before" in request.args else None
         page = backend.audit.entries(limit, before)
         return answer(AuditEntries(page, page[-1].number if len(page) == limit else None))
 
     @route("/api/v1/openapi.json")
     @describe("This API, described for machines (OpenAPI 3.1).", answers=dict)
     def openapi() -> Response:
-        return answer(document(current_app))
+        return answer(document(current_app, access.open))
 
     @route("/healthz")
     @describe("The service runs; 503 when it stands still and should be restarted.", content="text/plain", statuses={503: "Stands still"})
@@ -276,12 +296,6 @@ def create_api(backend: Backend, access: Access, streams: Streams) -> Blueprint:
         return Response(generate_latest(), content_type=CONTENT_TYPE_LATEST)
 
     return api
-
-
-def _known(track: Track | None) -> Track:
-    if track is None:
-        raise ApiError(404, "no_such_track", "no track has this id", "the library may have retired it; /api/v1/tracks lists what is there")
-    return track
 
 
 def _codec() -> Codec:

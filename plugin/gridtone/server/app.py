@@ -8,7 +8,7 @@ from prometheus_client import Counter
 from werkzeug.exceptions import HTTPException
 
 from gridtone.server.access import Access
-from gridtone.server.answers import ApiError, error_answer
+from gridtone.server.answers import ApiError, StrictJson, error_answer
 from gridtone.server.api import create_api
 from gridtone.server.backend import Backend
 from gridtone.server.rules_api import add_rules_routes
@@ -25,6 +25,7 @@ def create_app(backend: Backend, settings: ServerSettings, folder: Path | None =
     """An application that serves `backend`. `folder` is the data folder, which the tokens are in. Raises ValueError or OSError where tokens cannot be used."""
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY_BYTES
+    app.json = StrictJson(app)
     app.extensions["gridtone"] = backend
     access = Access(settings, folder, backend.audit)
     access.guard(app)

@@ -20,8 +20,10 @@ ERRORS = {
     409: "Somebody else changed it meanwhile, or there is nothing to compare with yet",
     413: "The body is too large",
     416: "The range cannot be served",
+    421: "Another host name than this machine's, without a token",
     422: "The rules have mistakes",
     429: "Too many requests, or too many wrong tokens; Retry-After says when to come again",
+    500: "The service failed to answer; its log says why",
     503: "Not now",
 }
 
@@ -69,8 +71,8 @@ def describe(
     return remember
 
 
-def document(app: Flask) -> dict[str, Any]:
-    """The OpenAPI document of every described route of `app`."""
+def document(app: Flask, anybody: bool) -> dict[str, Any]:
+    """The OpenAPI document of every described route of `app`; `anybody`: nobody needs a token."""
     kinds = {operation.answers for operation in OPERATIONS.values() if operation.answers not in (None, dict)} | {Error, Heartbeat}
     references, schemas = TypeAdapter.json_schemas([(kind, "serialization", TypeAdapter(kind)) for kind in kinds], ref_template="#/components/schemas/{model}")
     schema_of: dict[type | None, Any] = {kind: references[kind, "serialization"] for kind in kinds}
@@ -82,8 +84,7 @@ def document(app: Flask) -> dict[str, Any]:
             continue
         path = rule.rule.replace("<", "{").replace(">", "}")
         [method] = (rule.methods or set()) - {"HEAD", "OPTIONS"}
-        role = getattr(app.view_functions[rule.endpoint], "needs", None)
-        paths.setdefault(path, {})[method.lower()] = _operation(rule.endpoint, operation, schema_of, role)
+        paths.setdefault(path, {})[method.lower()] = _operation(rule.endpoint, operation, schema_of, app.view_functions[rule.endpoint])
     return {
         "openapi": "3.1.0",
         "info": {
@@ -100,11 +101,13 @@ def document(app: Flask) -> dict[str, Any]:
                 "session": {"type": "apiKey", "in": "cookie", "name": "gridtone_session"},
             },
         },
-        "security": [{}, {"token": []}, {"session": []}],
+        "security": [{"token": []}, {"session": []}, *([{}] if anybody else [])],
     }
 
 
-def _operation(endpoint: str, operation: Operation, schema_of: Mapping[type | None, Any], role: str | None) -> dict[str, Any]:
+def _operation(endpoint: str, operation: Operation, schema_of: Mapping[type | None, Any], view: Any) -> dict[str, Any]:
+    role = getattr(view, "needs", "listener")
+    public = role is None and not getattr(view, "admits_itself", False)
     responses: dict[str, Any] = {}
     content: dict[str, Any] = {}
     if operation.answers is not None:
@@ -114,8 +117,9 @@ def _operation(endpoint: str, operation: Operation, schema_of: Mapping[type | No
     good = {200: "OK", **operation.statuses} if operation.content is not None else operation.statuses
     for status, meaning in good.items():
         responses[str(status)] = {"description": meaning} | ({"content": content} if content and status != 304 else {})
-    forbidden = (403,) if role or operation.body is not None else ()
-    for status in (*operation.errors, 401, *forbidden, 429):
+    refusals = () if public else (401, *((403,) if operation.body is not None or role != "listener" else ()))
+    too_large = (413,) if operation.body is not None else ()
+    for status in (*operation.errors, *refusals, *too_large, 421, 429, 500):
         responses.setdefault(str(status), {"description": ERRORS[status], "content": {"application/json": {"schema": schema_of[Error]}}})
     described: dict[str, Any] = {
         "operationId": endpoint.removeprefix("api."),
@@ -125,7 +129,9 @@ def _operation(endpoint: str, operation: Operation, schema_of: Mapping[type | No
         ],
         "responses": responses,
     }
-    if role:
+    if public:
+        described["security"] = []
+    elif role not in (None, "listener"):
         described["description"] = f"Takes the role {role}."
     if operation.body is not None:
         described["requestBody"] = {"required": True, "content": {"application/json": {"schema": dict(operation.body)}}}
