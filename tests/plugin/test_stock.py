@@ -25,7 +25,9 @@ from gridtone.gate.limits import GateLimits
 from gridtone.library.library import Library
 from gridtone.library.settings import LibrarySettings
 from gridtone.stock.engines import FIRST_REST_SECONDS, EngineChain, EngineChoice
-from gridtone.stock.planner import Need, Wish, likely_next, plan
+from gridtone.stock.forecast import Expectation
+from gridtone.stock.pace import Pace
+from gridtone.stock.planner import Need, Wish, plan
 from gridtone.stock.settings import StockSettings, cron_trigger
 from gridtone.stock.stock import StateNeed, Stock, prompt_hash
 from gridtone.stock.view import Level
@@ -33,26 +35,28 @@ from gridtone_engine import Attributes, Prompt
 from waiting import until
 
 STATES = ("emergency", "alert", "day", "night")
+MUSIC_SECONDS = 900.0
 needs_strategy = st.lists(
     st.builds(
-        lambda state, wanted, fresh, stale: Need(state, wanted, fresh, fresh + stale),
+        lambda state, wanted, fresh, ending, worn: Need(state, wanted, fresh, max(0, fresh - ending), fresh + worn),
         st.sampled_from(STATES),
         st.integers(0, 5),
         st.integers(0, 6),
+        st.integers(0, 2),
         st.integers(0, 2),
     ),
     unique_by=lambda need: need.state,
     max_size=4,
 )
-likelihoods = st.dictionaries(st.sampled_from(STATES), st.floats(0, 1))
+expectations = st.dictionaries(st.sampled_from(STATES), st.builds(Expectation, st.floats(0, 1), st.floats(1, 1e6)))
 
 
-@given(needs_strategy, st.sampled_from([None, *STATES]), likelihoods, st.integers(1, 8))
-def test_a_plan_asks_for_what_is_short_and_no_more(needs: list[Need], current: str | None, likely: dict[str, float], batch: int) -> None:
-    wishes = plan(needs, current, likely, batch)
-    assert wishes == plan(needs, current, likely, batch)
+@given(needs_strategy, st.sampled_from([None, *STATES]), expectations, st.integers(1, 8))
+def test_a_plan_asks_for_what_is_short_and_no_more(needs: list[Need], current: str | None, expected: dict[str, Expectation], batch: int) -> None:
+    wishes = plan(needs, current, expected, MUSIC_SECONDS, batch)
+    assert wishes == plan(needs, current, expected, MUSIC_SECONDS, batch)
     assert len(wishes) <= batch
-    short = {need.state: max(0, need.wanted - need.fresh) for need in needs}
+    short = {need.state: max(0, need.wanted - need.lasting) for need in needs}
     asked = Counter(wish.state for wish in wishes)
     assert all(count <= short[state] for state, count in asked.items())
     assert bool(wishes) == any(short.values())
@@ -65,31 +69,55 @@ def test_a_plan_asks_for_what_is_short_and_no_more(needs: list[Need], current: s
         assert {wish.state for wish in wishes} & empty or not empty
 
 
-@given(needs_strategy, st.sampled_from([None, *STATES]), likelihoods, st.integers(1, 8))
-def test_plans_carried_out_fill_the_stock(needs: list[Need], current: str | None, likely: dict[str, float], batch: int) -> None:
+@given(needs_strategy, st.sampled_from([None, *STATES]), expectations, st.integers(1, 8))
+def test_plans_carried_out_fill_the_stock(needs: list[Need], current: str | None, expected: dict[str, Expectation], batch: int) -> None:
     by_state = {need.state: need for need in needs}
     for _ in range(30):
-        for wish in plan(list(by_state.values()), current, likely, batch):
+        for wish in plan(list(by_state.values()), current, expected, MUSIC_SECONDS, batch):
             need = by_state[wish.state]
-            by_state[wish.state] = replace(need, fresh=need.fresh + 1, playable=need.playable + 1)
-    assert all(need.fresh >= need.wanted for need in by_state.values())
+            by_state[wish.state] = replace(need, fresh=need.fresh + 1, lasting=need.lasting + 1, playable=need.playable + 1)
+    assert all(need.lasting >= need.wanted for need in by_state.values())
 
 
-def test_what_plays_and_what_is_likely_next_comes_first() -> None:
-    needs = [Need(state, 3, 1, 1) for state in STATES]
-    likely = likely_next(STATES, "day", Counter({("day", "night"): 8, ("day", "alert"): 2, ("night", "emergency"): 50}))
-    assert sum(likely.values()) == pytest.approx(1)
-    assert [wish.state for wish in plan(needs, "day", likely, 4)] == ["day", "night", "day", "night"]
-    assert plan(needs, "day", likely, 1) == [Wish("day", False)]
-    assert likely["emergency"] == likely["day"] > 0
+def planned(needs: list[Need], current: str | None, batch: int, **expected: Expectation) -> list[str]:
+    return [wish.state for wish in plan(needs, current, expected, MUSIC_SECONDS, batch)]
+
+
+def test_what_is_likely_heard_comes_first_and_what_a_stay_will_use() -> None:
+    needs = [Need(state, 3, 1, 1, 1) for state in STATES]
+    visit = Expectation(0.5, 60.0)
+    assert planned(needs, "day", 2, day=Expectation(1.0, 900), night=Expectation(0.9, 900), alert=visit, emergency=visit) == ["day", "night"]
+    assert planned(needs, "day", 4, day=Expectation(1.0, 9000), alert=visit) == ["day", "day", "alert", "alert"], "a long stay takes several"
+    needs[1] = Need("alert", 3, 0, 0, 2)
+    assert planned(needs, "day", 1, day=Expectation(1.0, 900), alert=visit) == ["alert"], "all that it has is worn"
+    assert planned(needs, "day", 1, day=Expectation(1.0, 9000), alert=Expectation(0.01, 60)) == ["day"]
+
+
+def test_tracks_are_replaced_before_they_grow_stale() -> None:
+    needs = [Need("alert", 3, 3, 0, 3), Need("day", 3, 2, 2, 2)]
+    assert planned(needs, "day", 8, alert=Expectation(0.1, 900), day=Expectation(1, 900)) == ["day", "alert", "alert", "alert"]
 
 
 def test_at_the_very_start_one_track_comes_first_then_one_for_everyone() -> None:
-    needs = [Need(state, 3, 0, 0) for state in STATES]
-    assert plan(needs, "day", {}, 8) == [Wish("day", True)]
-    assert plan(needs, None, {}, 8) == [Wish("emergency", True)]
-    needs[2] = replace(needs[2], fresh=1, playable=1)
-    assert plan(needs, "day", {}, 4) == [Wish("emergency", True), Wish("alert", True), Wish("night", True), Wish("day", False)]
+    needs = [Need(state, 3, 0, 0, 0) for state in STATES]
+    assert plan(needs, "day", {}, MUSIC_SECONDS, 8) == [Wish("day", True)]
+    assert plan(needs, None, {}, MUSIC_SECONDS, 8) == [Wish("emergency", True)]
+    needs[2] = Need("day", 3, 1, 1, 1)
+    assert plan(needs, "day", {}, MUSIC_SECONDS, 4) == [Wish("emergency", True), Wish("alert", True), Wish("night", True), Wish("emergency", False)]
+
+
+def test_the_pace_is_measured_and_says_how_far_to_look_ahead() -> None:
+    pace, settings = Pace(), StockSettings(track_seconds=180, per_state=3, fresh_hours=72)
+    assert pace.lead_hours(settings, 8) == pytest.approx(24 * 180 / 3600)
+    now = 0.0
+    for _ in range(40):
+        pace.begin(now)
+        now += 20 * 180
+        pace.made(180, now)
+    assert pace.track_seconds(settings) == pytest.approx(20 * 180, rel=0.01)
+    assert pace.horizon_seconds(settings) == pace.track_seconds(settings)
+    assert pace.lead_hours(settings, 8) == pytest.approx(24, rel=0.01)
+    assert pace.lead_hours(settings, 80) == 36, "at most half the time that a track is fresh"
 
 
 def test_the_chain_falls_back_and_returns() -> None:

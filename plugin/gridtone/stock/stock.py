@@ -4,24 +4,27 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import msgspec
 from apscheduler.schedulers.background import BackgroundScheduler
+from prometheus_client import Gauge as Metric
 
 from gridtone.conductor import Candidate
 from gridtone.gate.limits import GateLimits
 from gridtone.library.history import LibraryError, TrackFailure
 from gridtone.library.library import Count, Freshness, Library
 from gridtone.stock.engines import EngineChain, EngineChoice
+from gridtone.stock.forecast import Forecast
 from gridtone.stock.messages import Batch, Broken, Job, Made, NotWritten, Progressed, Rejected
-from gridtone.stock.planner import Need, Wish, likely_next, plan
+from gridtone.stock.pace import Pace
+from gridtone.stock.planner import Need, Wish, plan
 from gridtone.stock.sampler import Sampler, SamplerDiedError
 from gridtone.stock.settings import StockSettings, cron_trigger
-from gridtone.stock.view import Level, SamplerView
+from gridtone.stock.view import Level, Outlook, SamplerView
 from gridtone_engine import Prompt
 
 log = logging.getLogger(__name__)
@@ -34,6 +37,11 @@ RESTART_SECONDS = 1.0
 PROGRESS_SECONDS = 1.0
 """Between two calls of `on_change` for mere progress."""
 FAILURES_SHOWN = 10
+OUTLOOK_SECONDS = 5.0
+"""An outlook is used for so long."""
+
+PROBABILITY = Metric("gridtone_state_probability", "How likely the grid enters the state within the forecast's horizon", ["state"])
+HORIZON = Metric("gridtone_forecast_horizon_seconds", "How far the forecast looks ahead")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +96,12 @@ class Stock:
         self._needs: dict[str, StateNeed] = {}
         self._hashes: dict[str, str] = {}
         self._current: str | None = None
+        self._forecast = Forecast()
+        self._forecast_lock = threading.Lock()
+        self._reached_in: Mapping[str, float] = {}
+        self._outlook = Outlook(0.0, None, {})
+        self._outlook_at = -OUTLOOK_SECONDS
+        self._pace = Pace()
         self._attempts: dict[str, Attempts] = {}
         self._batch: Batch | None = None
         self._step = Progressed(0.0, "")
@@ -101,6 +115,7 @@ class Stock:
         self._scheduler = BackgroundScheduler(job_defaults={"coalesce": True, "misfire_grace_time": 3600})
         self._scheduler.add_job(self._wake.set, "interval", seconds=LOOK_SECONDS)
         self._scheduler.add_job(lambda: library.mark_alive(time.time()), "interval", seconds=ALIVE_SECONDS)
+        self._scheduler.add_job(self.outlook, "interval", seconds=2 * OUTLOOK_SECONDS)
         self._scheduler.add_job(self.retain, "interval", seconds=RETAIN_SECONDS)
         if settings.refresh:
             self._scheduler.add_job(self.refresh, cron_trigger(settings.refresh))
@@ -135,9 +150,21 @@ class Stock:
         with self._lock:
             self._current = state
             batch = self._batch
+        self._outlook_at = -OUTLOOK_SECONDS
         if batch and state in self._needs and batch.jobs[0].state != state and not self._library.tracks(state, limit=1):
             self._sampler.cancel(batch.id)
         self._wake.set()
+
+    def set_ramps(self, reached_in: Mapping[str, float]) -> None:
+        """In how many seconds the signals enter a state if they go on as they do; states that they do not approach are missing."""
+        self._reached_in = reached_in
+
+    def outlook(self) -> Outlook:
+        """What the stock plans for."""
+        with self._forecast_lock:
+            if time.monotonic() >= self._outlook_at + OUTLOOK_SECONDS:
+                self._outlook, self._outlook_at = self._look_ahead(), time.monotonic()
+            return self._outlook
 
     def candidates(self, state: str) -> list[Candidate]:
         """Every track that may play for `state`."""
@@ -204,6 +231,7 @@ class Stock:
         if not batch:
             return False
         self._step = Progressed(0.0, "starting")
+        self._pace.begin(time.monotonic())
         try:
             with closing(self._sampler.sample(batch)) as messages:
                 for message in messages:
@@ -233,19 +261,32 @@ class Stock:
         return Batch(seed, choice.name, dict(choice.options), jobs, str(self._library.incoming), self._library.settings.flac_bits)
 
     def _plan(self) -> list[Wish]:
-        counts = self._library.counts(self._freshness())
+        settings, freshness = self._settings, self._freshness()
+        lead_hours = self._pace.lead_hours(settings, len(self._needs))
+        counts, lasting = (self._library.counts(replace(freshness, hours=freshness.hours - hours)) for hours in (0.0, lead_hours))
         now = time.monotonic()
         nothing = Count(0, 0)
         needs = [
-            Need(state, self._settings.per_state, counts.get(state, nothing).fresh, counts.get(state, nothing).playable)
+            Need(state, settings.per_state, counts.get(state, nothing).fresh, lasting.get(state, nothing).fresh, counts.get(state, nothing).playable)
             for state in self._needs
             if self._attempts.get(state, Attempts()).rests_until <= now
         ]
-        current = self._current
-        if current is None and (last := self._library.last_state()):
-            current = last.state
-        likely = likely_next([need.state for need in needs], current, self._library.transitions())
-        return plan(needs, current, likely, self._settings.batch)
+        outlook = self.outlook()
+        return plan(needs, outlook.current, outlook.states, settings.fresh_plays * settings.track_seconds, settings.batch)
+
+    def _look_ahead(self) -> Outlook:
+        now = time.time()
+        self._forecast.learn(self._library.spans(self._forecast.learnt, now))
+        last = self._library.last_state()
+        current = self._current or (last.state if last else None)
+        since = last.start if last and last.state == current else now
+        horizon = self._pace.horizon_seconds(self._settings)
+        states = self._forecast.expect(list(self._needs), current, since, now, horizon, self._reached_in)
+        HORIZON.set(horizon)
+        PROBABILITY.clear()
+        for state, expected in states.items():
+            PROBABILITY.labels(state).set(expected.probability)
+        return Outlook(horizon, current, states)
 
     def _take(self, message: Progressed | Made | Rejected | Broken | NotWritten, batch: Batch, choice: EngineChoice) -> None:
         now = time.monotonic()
@@ -258,6 +299,7 @@ class Stock:
                 self._library.add(message.track, job.prompt_hash, Path(message.flac), Path(message.opus))
                 self._attempts.pop(job.state, None)
                 self._chain.worked(choice)
+                self._pace.made(message.track.seconds, now)
             case Rejected(job=job, reasons=reasons):
                 self._fail(job, choice, reasons)
                 attempts = self._attempts.setdefault(job.state, Attempts())

@@ -1,6 +1,9 @@
 """What people see of the sampler and of the stock."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from gridtone.stock.forecast import Expectation
 
 
 @dataclass(frozen=True, slots=True)
@@ -9,6 +12,17 @@ class Level:
 
     fresh: int
     wanted: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """Where the grid is going, as far as the stock looks ahead."""
+
+    horizon_seconds: float
+    current: str | None
+    """The state from which it looks; None while there is none yet."""
+    states: Mapping[str, Expectation]
+    """Every state that is not silent."""
 
 
 @dataclass(frozen=True, slots=True)
