@@ -43,7 +43,7 @@ class ConductorSettings(BaseModel):
     lead_seconds: float = Field(10.0, ge=1, le=60, description="How long before a track ends its successor is announced, so that listeners can load it.")
 
 
-SILENCE_SECONDS = 1.0
+SILENCE_SECONDS = 0.5
 """How long the fade into silence may take, for listeners."""
 MUTE_SECONDS = 0.3
 """The same where the room asks for silence: with the way to the listener it stays well below a second."""

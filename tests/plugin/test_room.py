@@ -1,17 +1,21 @@
 """The room's policy: silent for alarms, floods, unknown alarms and speech, turned down at night and at desks; and all of it at a listener of the service."""
 
 import json
+import subprocess
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+import requests
 
 from gridtone.alarms import AlarmBoard, AlarmSettings
 from gridtone.conductor import Candidate, Conductor, ConductorSettings
 from gridtone.config import load_site
 from gridtone.cue import Cue, at_desk
+from gridtone.demo.broker import start_broker
 from gridtone.documents import DocumentError
 from gridtone.gate.limits import GateLimits
 from gridtone.library.track import Track
@@ -21,6 +25,8 @@ from gridtone.room.settings import RoomSettings
 from gridtone.rules import load_pack
 from gridtone.rules.standing import NO_DATA, Standing
 from gridtone_adapters import Reading
+from room_site import STALE_SECONDS, FaultySite, Listener, Publisher, fill_library, serving, site_of
+from waiting import PATIENCE_SECONDS, free_port, until
 
 NOW = 1_000_000.0
 ALARMS = {"sources": [{"active": "alarm/*/active", "acknowledged": "alarm/*/acknowledged", "priority_of": "alarm/*/priority"}]}
@@ -239,3 +245,113 @@ def test_a_view_tells_what_keeps_the_room_silent_and_news_come_when_something_ch
     news = desk.room.news(NOW + 4)
     assert news and news.room.cause == "dwell" and news.unacknowledged == 0 and news.total == 1
     assert json.dumps(news.room.reason)
+
+
+# At a listener of the service, over a real broker
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["publisher stops", "broker killed", "network cut", "adapter raises"])
+def test_telemetry_that_stops_is_silence_soon_after_it_is_stale(tmp_path: Path, fault: str):
+    site = FaultySite(tmp_path)
+    try:
+        with site.running() as (service, listener):
+            for _ in range(2):
+                assert site.stop_telemetry(fault, service, listener) < STALE_SECONDS + 30, "bench_room.py measures how soon, on a calm machine"
+            listener.wait("play", after=listener.cue["id"])
+    finally:
+        site.close()
+
+
+@pytest.mark.slow
+def test_an_adapter_that_ends_against_its_contract_is_no_knowledge_of_alarms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    site = FaultySite(tmp_path, alarms=ALARMS, room={"dwell_seconds": 0})
+    try:
+        with site.running() as (service, listener):
+            site.publisher.publish("alarm/T1/active", 0, retain=True)
+            listener.wait("play")
+            adapter: Any = service._adapters[0]
+            with monkeypatch.context() as defect:
+                defect.setattr(adapter._intake, "_room", None)
+                until(lambda: "has lost its source" in listener.cue["reason"]["en"], seen=lambda: listener.cue)
+            assert listener.cue["action"] == "silence"
+            [health] = service.adapters()
+            assert not health.connected and "restart gridtone" in health.problem
+    finally:
+        site.close()
+
+
+@pytest.mark.slow
+def test_an_alarm_at_the_broker_silences_every_listener_until_it_is_acknowledged(tmp_path: Path):
+    with start_broker(free_port()) as broker:
+        publisher = Publisher(broker.port)
+        site = site_of(tmp_path, broker.port, alarms=ALARMS, room={"dwell_seconds": 1, "desks": {"lead": -3, "back row": -9}})
+        fill_library(site)
+        try:
+            with serving(site) as (_, url):
+                listeners = [Listener(url, query) for query in ("?desk=lead", "?desk=back%20row", "")]
+                assert requests.get(f"{url}/api/v1/events?desk=attic", timeout=PATIENCE_SECONDS).status_code == 404
+                until(lambda: all(listener.cue["action"] == "silence" for listener in listeners))
+                assert "none of the alarms" in listeners[0].cue["reason"]["en"], "nobody knows yet"
+                publisher.publish("alarm/T1/active", 0, retain=True)
+                assert [listener.wait("play")[1]["duck_db"] for listener in listeners] == [-3, -9, -9]
+
+                before = listeners[0].cue["id"]
+                publisher.publish("alarm/T1/active", 1, retain=True)
+                for listener in listeners:
+                    _, cue = listener.wait("silence", after=before)
+                    assert "T1" in cue["reason"]["en"]
+                told = requests.get(f"{url}/api/v1/alarms", timeout=PATIENCE_SECONDS).json()
+                assert told["room"]["cause"] == "alarm" and told["alarms"][0]["state"] == "unacknowledged"
+                explained = subprocess.run(
+                    [sys.executable, "-m", "gridtone", "explain", "--url", url], capture_output=True, text=True, timeout=PATIENCE_SECONDS
+                )
+                assert "Silent for an alarm that nobody has acknowledged: T1" in explained.stdout, explained.stderr
+                for listener in listeners:
+                    listener.close()
+
+            with serving(site) as (_, url):
+                listener = Listener(url)
+                until(lambda: "T1" in listener.cue["reason"]["en"], seen=lambda: listener.cue)
+                assert listener.cue["action"] == "silence", "a restart forgets no alarm that the broker retained"
+                publisher.publish("alarm/T1/acknowledged", 1, retain=True)
+                _, cue = listener.wait("play")
+                assert cue["crossfade_seconds"] == 5.0
+                listener.close()
+        finally:
+            publisher.close()
+
+
+@pytest.mark.slow
+def test_push_to_mute_over_http(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SPEECH_TOKEN", "speech-token-that-nobody-guesses")
+    monkeypatch.setenv("LISTENER_TOKEN", "listener-token-that-nobody-guesses")
+    with start_broker(free_port()) as broker:
+        publisher = Publisher(broker.port)
+        site = site_of(
+            tmp_path,
+            broker.port,
+            room={"speech": {"token": {"env": "SPEECH_TOKEN"}, "return_seconds": 0}},
+            server={"port": free_port(), "max_listeners": 10, "token_env": "LISTENER_TOKEN"},
+        )
+        fill_library(site)
+        try:
+            with serving(site) as (service, url):
+
+                def press(token: str, body: object) -> int:
+                    headers = {"Authorization": f"Bearer {token}"} if token else {}
+                    return requests.post(f"{url}/api/v1/speech", json=body, headers=headers, timeout=PATIENCE_SECONDS).status_code
+
+                until(lambda: service.cue().action == "play", seen=service.cue)
+                for token in ("", "wrong", "listener-token-that-nobody-guesses"):
+                    assert press(token, {"pressed": True}) in (401, 403)
+                for body in ({}, {"pressed": 1}, {"pressed": True, "name": ""}, {"pressed": True, "name": "x" * 65}, {"pressed": True, "more": 1}, [], "x"):
+                    assert press("speech-token-that-nobody-guesses", body) == 400
+                assert service.cue().action == "play"
+                assert press("speech-token-that-nobody-guesses", {"pressed": True, "name": "radio 1"}) == 204
+                assert service.cue().action == "silence" and "radio 1" in service.cue().reason["en"], "before the key's own answer"
+                assert requests.get(f"{url}/api/v1/cue", headers={"Authorization": "Bearer speech-token-that-nobody-guesses"}, timeout=9).status_code == 401
+                assert press("speech-token-that-nobody-guesses", {"pressed": False, "name": "radio 1"}) == 204
+                until(lambda: service.cue().action == "play", seen=service.cue)
+        finally:
+            publisher.close()
