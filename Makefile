@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help run test lint panel bench screenshots clean
+.PHONY: help run test lint panel bench offline screenshots clean
 
 help:
 	@echo "make run    play a real grid on embedded defaults, with a page to listen on (ARGS=... are passed to gridtone demo)"
@@ -13,6 +13,7 @@ help:
 	@echo "make lint   ruff and mypy"
 	@echo "make panel  check and build the Grafana app (needs Node 20 or newer)"
 	@echo "make bench  measure, and print the performance table"
+	@echo "make offline  wheels, hash-locked, and the bill of materials (SBOM) for a site without a network, in dist/offline"
 	@echo "make clean  remove what these commands made, except your data"
 
 $(BIN)/python:
@@ -52,6 +53,20 @@ panel: grafana-panel/node_modules/.package-lock.json grafana-panel/harness/grafa
 bench: .venv/test.stamp
 	tests/install-programs
 	$(BIN)/python tests/benchmarks
+
+# EXTRAS=postgresql,s3 adds to what a site installs. The install is proven from the folder alone; what the proof installed is what the SBOM lists.
+EXTRAS ?= postgresql
+offline: | $(BIN)/python
+	rm -rf dist/offline dist/proof
+	$(BIN)/python -m pip wheel --quiet --constraint constraints.txt --wheel-dir dist/offline '.[$(EXTRAS)]'
+	$(BIN)/python tools/lock_wheels.py dist/offline
+	$(PYTHON) -m venv dist/proof
+	dist/proof/bin/python -m pip install --quiet --no-index --find-links dist/offline --require-hashes --requirement dist/offline/gridtone.lock
+	dist/proof/bin/gridtone --version
+	test -x dist/sbom/bin/cyclonedx-py || ($(PYTHON) -m venv dist/sbom && dist/sbom/bin/python -m pip install --quiet 'cyclonedx-bom>=7,<8')
+	dist/proof/bin/python -m pip uninstall --quiet --yes pip setuptools
+	dist/sbom/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file dist/offline/gridtone.cdx.json dist/proof/bin/python
+	rm -rf dist/proof
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
