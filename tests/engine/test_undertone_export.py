@@ -2,43 +2,29 @@
 
 import numpy as np
 import pytest
-import torch
+from undertone_miniature import TINY, miniature
 
 from gridtone_engine.engine import EngineError
 from gridtone_engine.prompt import Attributes
-from gridtone_engine.undertone.codec import Codec
 from gridtone_engine.undertone.conditions import conditions, stack
-from gridtone_engine.undertone.configs import RECIPES
 from gridtone_engine.undertone.export import compare, export_model, write_networks
 from gridtone_engine.undertone.generate import Sampling, sample_codes
 from gridtone_engine.undertone.onnx_model import OnnxModel
-from gridtone_engine.undertone.prior import Prior
 from gridtone_engine.undertone.torch_model import TorchModel
 
-TINY = RECIPES["tiny"]
 ASKED = [conditions(Attributes(energy=0.1, key="D minor")), conditions(Attributes(tempo_bpm=140, instruments=("piano",)))]
-
-
-def parts() -> tuple[Codec, Prior]:
-    torch.manual_seed(0)
-    codec, prior = Codec(TINY.codec), Prior(TINY.prior)
-    codec.quantiser.vectors.normal_()
-    for parameter in prior.parameters():
-        parameter.data.mul_(2)
-    return codec, prior
 
 
 @pytest.fixture(scope="module")
 def reference() -> TorchModel:
-    torch.set_num_threads(1)
-    return TorchModel(*parts())
+    return TorchModel(*miniature(2))
 
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory) -> OnnxModel:
     """In 32 bits: any difference is a mistake, not rounding."""
     folder = tmp_path_factory.mktemp("plain")
-    codec, prior = parts()
+    codec, prior = miniature(2)
     list(export_model(codec, prior, "tiny", folder))
     write_networks(codec, prior, folder, int8=False)
     return OnnxModel(folder)
@@ -60,7 +46,7 @@ def test_the_same_seed_gives_the_same_codes_past_the_window(reference, plain):
 
 
 def test_eight_bits_stay_close(reference, tmp_path):
-    lines = list(export_model(*parts(), "tiny", tmp_path))
+    lines = list(export_model(*miniature(2), "tiny", tmp_path))
     assert "int8 against torch" in lines[-1]
     assert 0 < compare(reference, OnnxModel(tmp_path)) < 0.1
     codes = np.random.default_rng(0).integers(TINY.codec.codes, size=(1, TINY.codec.codebooks, 30))
@@ -75,7 +61,7 @@ def test_a_folder_without_weights_is_named(tmp_path):
 
 
 def test_a_damaged_file_is_named(tmp_path):
-    list(export_model(*parts(), "tiny", tmp_path))
+    list(export_model(*miniature(2), "tiny", tmp_path))
     (tmp_path / "step.onnx").write_bytes(b"nothing")
     with pytest.raises(EngineError, match=r"step\.onnx cannot be opened"):
         OnnxModel(tmp_path)

@@ -3,28 +3,20 @@
 import numpy as np
 import pytest
 import torch
+from undertone_miniature import TINY, miniature
 
 from gridtone_engine.prompt import Attributes
-from gridtone_engine.undertone.codec import Codec
 from gridtone_engine.undertone.conditions import SIZES, conditions, stack
-from gridtone_engine.undertone.configs import RECIPES
 from gridtone_engine.undertone.generate import Sampling, Stage, choose, decode_stretch, sample_codes
 from gridtone_engine.undertone.prior import Prior, delay, prior_loss
 from gridtone_engine.undertone.torch_model import TorchModel
 
-TINY = RECIPES["tiny"]
 CALM, DRIVEN = conditions(Attributes(energy=0.1, key="D minor")), conditions(Attributes(tempo_bpm=140, instruments=("piano",)))
 
 
 @pytest.fixture(scope="module")
 def model() -> TorchModel:
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    codec, prior = Codec(TINY.codec), Prior(TINY.prior)
-    codec.quantiser.vectors.normal_()
-    for parameter in prior.parameters():
-        parameter.data.mul_(3)  # sharp enough that what a step sees matters
-    return TorchModel(codec, prior)
+    return TorchModel(*miniature())
 
 
 def test_what_is_asked_becomes_steps():

@@ -1,10 +1,12 @@
 """The codec: 32 kHz stereo to 8 codes at 25 frames a second, and back.
 
-    audio ── levels of the spectrum ── fast blocks ── /4 ── slow blocks ── latents ── residual quantiser ── codes
-    audio ── levels of the spectrum ── fast blocks ── x4 ── slow blocks ── latents ────────┘
+    audio ── levels of the spectrum ─┬─ principal components ──────────────────┬── latents ── residual quantiser ── codes
+                                     └─ fast blocks ── /4 ── slow blocks ── + ─┘
+    audio ── levels of the spectrum ─┬─ principal components ──────────────────┬── latents ────────┘
+                                     └─ + ── fast blocks ── x4 ── slow blocks ─┘
 
-Blocks are ConvNeXt's (Liu et al. 2022) in one dimension. Only levels are coded, phases are made in `synthesis.py`: a codec that had to predict samples spent
-its training on phases that 2 kbit/s cannot carry (after the same seven minutes on one core its notes were found with an F1 of 0.29).
+Only levels are coded, phases are made in `synthesis.py`: there is no room for them in 2 kbit/s. Four spectra at a time are turned to their principal
+components, which costs no training; the networks, ConvNeXt's blocks (Liu et al. 2022) in one dimension, learn what that leaves, from the frames around.
 """
 
 import torch
@@ -13,7 +15,7 @@ from torch.nn import functional as F
 
 from gridtone_engine.undertone.configs import CodecConfig
 from gridtone_engine.undertone.quantiser import ResidualQuantiser
-from gridtone_engine.undertone.synthesis import QUIETEST
+from gridtone_engine.undertone.synthesis import LOUDNESS, pooling
 
 
 class Block(nn.Module):
@@ -37,16 +39,16 @@ def blocks(config: CodecConfig, count: int) -> nn.Sequential:
 
 
 class Encoder(nn.Module):
-    """Levels (batch, spectra, 2 * bins) -> latents (batch, spectra / 4, latent width)."""
+    """Levels (batch, spectra, numbers) -> what the components lack of latents, (batch, spectra / 4, latent width)."""
 
     def __init__(self, config: CodecConfig) -> None:
         super().__init__()
         self.frame_hops = config.frame_hops
-        self.read = nn.Sequential(nn.Linear(config.numbers, config.width), nn.LayerNorm(config.width))
+        self.read = nn.Sequential(nn.Linear(config.numbers, 2 * config.width), nn.GELU(), nn.Linear(2 * config.width, config.width))
         self.fast = blocks(config, config.fast_blocks)
         self.gather = nn.Linear(config.frame_hops * config.width, config.width)
         self.slow = blocks(config, config.slow_blocks)
-        self.project = nn.Sequential(nn.LayerNorm(config.width), nn.Linear(config.width, config.latent_width))
+        self.project = nn.Sequential(nn.LayerNorm(config.width), silent(nn.Linear(config.width, config.latent_width)))
 
     def forward(self, levels: Tensor) -> Tensor:
         x = self.fast(self.read(levels))
@@ -55,7 +57,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Latents (batch, time, latent width) -> levels (batch, 4 * time, 2 * bins), none below 0."""
+    """Latents (batch, time, latent width) -> what the components lack of levels, (batch, 4 * time, numbers)."""
 
     def __init__(self, config: CodecConfig) -> None:
         super().__init__()
@@ -64,35 +66,69 @@ class Decoder(nn.Module):
         self.slow = blocks(config, config.slow_blocks)
         self.spread = nn.Linear(config.width, config.frame_hops * config.width)
         self.fast = blocks(config, config.fast_blocks)
-        self.write = nn.Sequential(nn.LayerNorm(config.width), nn.Linear(config.width, config.numbers))
+        self.write = nn.Sequential(
+            nn.LayerNorm(config.width), nn.Linear(config.width, 4 * config.width), nn.GELU(), silent(nn.Linear(4 * config.width, config.numbers))
+        )
 
     def forward(self, latents: Tensor) -> Tensor:
         x = self.slow(self.read(latents.transpose(1, 2)).transpose(1, 2))
         x = self.spread(x).reshape(x.shape[0], self.frame_hops * x.shape[1], x.shape[2])
-        return F.softplus(self.write(self.fast(x)))
+        return self.write(self.fast(x))
+
+
+def silent(layer: nn.Linear) -> nn.Linear:
+    """A layer that says nothing until it has learned to."""
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
 
 
 class Codec(nn.Module):
+    window: Tensor
+    pooling: Tensor
+    mean: Tensor
+    components: Tensor
+
     def __init__(self, config: CodecConfig) -> None:
         super().__init__()
         self.config = config
         self.encoder = Encoder(config)
         self.quantiser = ResidualQuantiser(config.codebooks, config.codes, config.latent_width)
         self.decoder = Decoder(config)
+        stacked = config.frame_hops * config.numbers
+        self.register_buffer("mean", torch.zeros(stacked))
+        self.register_buffer("components", torch.zeros(stacked, config.latent_width))
         self.register_buffer("window", torch.hann_window(config.spectrum_size), persistent=False)
-
-    window: Tensor
+        self.register_buffer("pooling", torch.from_numpy(pooling(config)), persistent=False)
 
     def encode(self, audio: Tensor) -> Tensor:
         """Audio (batch, 2, samples) -> codes (batch, codebooks, samples // hop). Samples past the last whole hop are dropped."""
-        return self.quantiser.encode(self.encoder(self.levels(audio)))
+        return self.quantiser.encode(self.latents(self.levels(audio)))
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Codes (batch, codebooks, time) -> levels (batch, 4 * time, 2 * bins)."""
-        return self.decoder(self.quantiser.decode(codes))
+        """Codes (batch, codebooks, time) -> levels (batch, 4 * time, numbers), some of them below 0."""
+        return self.heard(self.quantiser.decode(codes))
+
+    def latents(self, levels: Tensor) -> Tensor:
+        """Levels (batch, spectra, numbers) -> (batch, spectra / 4, latent width)."""
+        stacked = levels.reshape(levels.shape[0], -1, len(self.mean))
+        return (stacked - self.mean) @ self.components + self.encoder(levels)
+
+    def heard(self, latents: Tensor) -> Tensor:
+        """Latents (batch, time, latent width) -> levels (batch, 4 * time, numbers)."""
+        stacked = latents @ self.components.T + self.mean
+        return stacked.reshape(stacked.shape[0], -1, self.config.numbers) + self.decoder(latents)
+
+    @torch.no_grad()
+    def find_components(self, levels: Tensor) -> None:
+        """Of levels (batch, spectra, numbers)."""
+        stacked = levels.reshape(-1, len(self.mean)).double()
+        self.mean.copy_(stacked.mean(0))
+        directions = torch.linalg.eigh(torch.cov(stacked.T))[1].flip(1)
+        self.components.copy_(directions[:, : self.config.latent_width])
 
     def levels(self, audio: Tensor) -> Tensor:
-        """`synthesis.levels_of`, in torch: (batch, 2, samples) -> (batch, spectra, 2 * bins)."""
+        """`synthesis.levels_of`, in torch: (batch, 2, samples) -> (batch, spectra, numbers)."""
         size, hop = self.config.spectrum_size, self.config.spectrum_hop
         samples = audio.shape[-1] // self.config.hop * self.config.hop
         if samples == 0:
@@ -101,5 +137,5 @@ class Codec(nn.Module):
         both = torch.stack([left + right, left - right], dim=1) / 2
         edge = (size - hop) // 2
         padded = F.pad(both, (edge, size - hop - edge))
-        magnitudes = torch.fft.rfft(padded.unfold(-1, size, hop) * self.window, norm="ortho").abs()
-        return (magnitudes / QUIETEST).log1p().permute(0, 2, 1, 3).flatten(2)
+        power = torch.fft.rfft(padded.unfold(-1, size, hop) * self.window, norm="ortho").abs().square() @ self.pooling
+        return (power ** (LOUDNESS / 2)).permute(0, 2, 1, 3).flatten(2)

@@ -27,7 +27,9 @@ class CodecConfig:
     spectrum_hop: int = 320
     frame_hops: int = 4
     """Spectra a code frame."""
-    latent_width: int = 64
+    single_bins: int = 64
+    """Of a spectrum, that are bands of their own; further up bands grow with frequency, as the ear's do."""
+    latent_width: int = 128
     codebooks: int = 8
     codes: int = 1024
 
@@ -41,9 +43,17 @@ class CodecConfig:
         return self.sample_rate / self.hop
 
     @property
+    def bands(self) -> list[int]:
+        """First bin of every band of a spectrum."""
+        firsts, bins = [0], self.spectrum_size // 2 + 1
+        while (following := firsts[-1] + max(1, round(firsts[-1] / self.single_bins))) < bins:
+            firsts.append(following)
+        return firsts
+
+    @property
     def numbers(self) -> int:
-        """Of a spectrum: levels of middle and side."""
-        return 2 * (self.spectrum_size // 2 + 1)
+        """Of a spectrum: levels of the bands of middle and side."""
+        return 2 * len(self.bands)
 
     @property
     def reach_frames(self) -> int:
@@ -78,11 +88,10 @@ class CodecRecipe:
     batch: int = 8
     crop_seconds: float = 1.28
     learning_rate: float = 1e-3
-    warm_share: float = 0.25
+    warm_share: float = 0.1
     """Share of the steps before the quantiser is put in."""
-    relative_weight: float = 0.5
-    """Of the magnitudes' relative error, beside the levels' error of weight 1."""
     commit_weight: float = 0.25
+    """Of what rounding costs, beside the levels' error."""
     rough_share: float = 0.5
     """How often a piece is decoded from fewer codebooks than there are."""
     codebook_decay: float = 0.97
@@ -136,7 +145,7 @@ RECIPES: dict[str, Recipe] = {
         CodecConfig(width=256),
         PriorConfig(width=256, depth=8, heads=4, window=256),
         CorpusRecipe(pieces=1280, seconds=20.0, processes=2),
-        CodecRecipe(steps=6_000),
+        CodecRecipe(steps=4_000),
         PriorRecipe(steps=3_000, batch=4, crop_frames=480),
     ),
     "base": Recipe(

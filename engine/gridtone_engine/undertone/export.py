@@ -35,7 +35,7 @@ class _Encode(nn.Module):
         self.codec = codec
 
     def forward(self, levels: Tensor) -> Tensor:
-        return self.codec.quantiser.encode(self.codec.encoder(levels))
+        return self.codec.quantiser.encode(self.codec.latents(levels))
 
 
 class _Decode(nn.Module):

@@ -5,14 +5,18 @@ which shows in the levels beside its peak, and a sudden sound's phases run strai
 integration (Průša, Balazs and Søndergaard 2017), here from every peak to the bins around it, a whole spectrum at once.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from gridtone_engine.undertone.configs import CodecConfig
 
 Floats = NDArray[np.float32]
-QUIETEST = 1e-3
-"""Magnitude from which levels are logarithmic: some 80 dB below a full sine wave."""
+LOUDNESS = 0.6
+"""Levels are magnitudes to this power, as loudness is of pressure (Stevens 1955): so that sounds nearly add, and what is loud does not count alone."""
+QUIETEST = 1e-4
+"""Least magnitude whose phase follows its slope: some 100 dB below a full sine wave."""
 HANN_WIDTH = 0.25645
 """Of the Gaussian window that is most like Hann's, in squared lengths of the window."""
 
@@ -22,7 +26,7 @@ def hann(size: int) -> Floats:
 
 
 def levels_of(audio: Floats, config: CodecConfig) -> Floats:
-    """Audio (batch, 2, samples) -> levels (batch, spectra, 2 * bins) of middle and side, a spectrum around the middle of every hop.
+    """Audio (batch, 2, samples) -> levels (batch, spectra, 2 * bands) of middle and side, a spectrum around the middle of every hop.
 
     Samples past the last whole frame are dropped. Raises ValueError for less than one.
     """
@@ -34,8 +38,23 @@ def levels_of(audio: Floats, config: CodecConfig) -> Floats:
     edge = (size - hop) // 2
     both = np.pad(np.stack([left + right, left - right], axis=1) / 2, ((0, 0), (0, 0), (edge, size - hop - edge)))
     pieces = np.lib.stride_tricks.sliding_window_view(both, size, axis=-1)[:, :, ::hop] * hann(size)
-    levels = np.log1p(np.abs(np.fft.rfft(pieces, norm="ortho")) / QUIETEST)
+    power = np.abs(np.fft.rfft(pieces, norm="ortho")) ** 2
+    levels = (power @ pooling(config)) ** (LOUDNESS / 2)
     return levels.transpose(0, 2, 1, 3).reshape(levels.shape[0], levels.shape[2], -1).astype(np.float32)
+
+
+def pooling(config: CodecConfig) -> Floats:
+    """Power of bins to mean power of bands, as a matrix (bins, bands)."""
+    bins = np.arange(config.spectrum_size // 2 + 1)
+    inside = np.searchsorted(config.bands, bins, side="right")[:, None] == np.arange(1, len(config.bands) + 1)
+    return (inside / inside.sum(axis=0)).astype(np.float32)
+
+
+def spreading(config: CodecConfig) -> Floats:
+    """Levels of bands to levels of bins, straight lines between the bands' middles, as a matrix (bands, bins)."""
+    bins = np.arange(config.spectrum_size // 2 + 1)
+    middles = (np.array(config.bands) + np.array([*config.bands[1:], len(bins)]) - 1) / 2
+    return np.stack([np.interp(bins, middles, one) for one in np.eye(len(middles))]).astype(np.float32)
 
 
 class Synthesis:
@@ -43,7 +62,7 @@ class Synthesis:
 
     def __init__(self, config: CodecConfig) -> None:
         self._size, self._hop = config.spectrum_size, config.spectrum_hop
-        self._window = hann(self._size)
+        self._window, self._spreading = hann(self._size), spreading(config)
         bins = self._size // 2 + 1
         self._carrier = 2 * np.pi * self._hop * np.arange(bins) / self._size
         self._channels = [_Phases(self._size, self._hop, self._carrier) for _ in range(2)]
@@ -52,8 +71,8 @@ class Synthesis:
         """Samples that the first window begins before the track."""
 
     def play(self, levels: Floats) -> Floats:
-        """Levels (spectra, 2 * bins) -> the audio that is complete with them, (2, frames): `spectra` hops, in all later than the levels by half a window."""
-        middle, side = np.split(levels.astype(np.float64), 2, axis=-1)
+        """Levels (spectra, 2 * bands) -> the audio that is complete with them, (2, frames): `spectra` hops, in all later than the levels by half a window."""
+        middle, side = ((part @ self._spreading).astype(np.float64) for part in np.split(levels, 2, axis=-1))
         done = np.zeros((2, len(levels) * self._hop), np.float32)
         spectra = np.stack([phases.follow(part) for phases, part in zip(self._channels, (middle, side), strict=True)])
         pieces = np.fft.fftshift(np.fft.irfft(spectra, self._size, norm="ortho"), axes=-1).astype(np.float32) * self._window
@@ -75,7 +94,7 @@ class Synthesis:
 
 
 def synthesised(levels: Floats, config: CodecConfig) -> Floats:
-    """A whole track: levels (spectra, 2 * bins) -> audio (2, spectra * hop)."""
+    """A whole track: levels (spectra, 2 * bands) -> audio (2, spectra * hop)."""
     synthesis = Synthesis(config)
     return np.concatenate([synthesis.play(levels), synthesis.rest()], axis=1)
 
@@ -90,8 +109,8 @@ class _Phases:
 
     def follow(self, levels: NDArray[np.float64]) -> NDArray[np.complex128]:
         """Levels (spectra, bins) -> spectra whose phases go on from those before, the window's middle at sample 0."""
-        magnitudes = np.expm1(levels) * QUIETEST
-        logarithms = levels + np.log(QUIETEST)
+        magnitudes = np.maximum(levels, 0) ** (1 / LOUDNESS)
+        logarithms = np.log(np.maximum(magnitudes, QUIETEST))
         turns = self._carrier + self._per_bin * np.gradient(logarithms, axis=1)
         slopes = self._per_hop * np.diff(logarithms, axis=0, prepend=self._logarithms[None])
         across = np.pad(np.cumsum((slopes[:, 1:] + slopes[:, :-1]) / 2, axis=1), ((0, 0), (1, 0)))
@@ -116,5 +135,5 @@ class _Phases:
         return peaks[np.searchsorted(between, self._bins, side="right")]
 
 
-def _left_right(both: Floats) -> Floats:
-    return np.stack([both[0] + both[1], both[0] - both[1]])
+def _left_right(both: NDArray[Any]) -> Floats:
+    return np.asarray([both[0] + both[1], both[0] - both[1]], np.float32)

@@ -18,7 +18,6 @@ import numpy as np
 import soundfile
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from gridtone_engine.engine import EngineError, Progress
 from gridtone_engine.prompt import Prompt
@@ -31,7 +30,7 @@ from gridtone_engine.undertone.configs import Recipe
 from gridtone_engine.undertone.corpus import SAMPLE_RATE, Shards
 from gridtone_engine.undertone.data import AudioCrops, CodeCrops, encode_shards, sentence_vectors
 from gridtone_engine.undertone.generate import Sampling, sample_codes
-from gridtone_engine.undertone.losses import DB_PER_LEVEL, ear_weights, level_loss, relative_loss
+from gridtone_engine.undertone.losses import relative_error
 from gridtone_engine.undertone.prior import Prior, prior_loss
 from gridtone_engine.undertone.synthesis import synthesised
 from gridtone_engine.undertone.torch_model import TorchModel
@@ -162,31 +161,32 @@ class CodecTrainer(Trainer):
         self.crops = AudioCrops(Shards(folder / "corpus"), recipe)
         torch.manual_seed(recipe.seed)
         super().__init__(recipe, folder, Codec(recipe.codec), settings.steps, settings.learning_rate, settings.ema_decay)
-        self.weights = ear_weights(recipe.codec, self.device)
 
     def learn(self) -> dict[str, float]:
         settings, codec = self.recipe.train_codec, self.model
         assert isinstance(codec, Codec)
+        if self.step == 0:
+            codec.find_components(self._many(codec.levels))
         quantise = self.step >= settings.warm_share * self.steps
         if quantise and not codec.quantiser.ready:
-            codec.quantiser.initialise(self._many_latents(codec), self.generator)
+            codec.quantiser.initialise(self._many(lambda audio: codec.latents(codec.levels(audio))).flatten(0, 1), self.generator)
         levels = codec.levels(self.crops.batch(self.step).to(self.device))
         with self._half():
-            latents = codec.encoder(levels)
+            latents = codec.latents(levels)
         latents = latents.float()
         heard, commit, restarted = latents, latents.new_zeros(()), 0
         if quantise:
             restarted = codec.quantiser.update(latents.detach().flatten(0, 1), settings.codebook_decay, self.generator)
             codes = codec.quantiser.encode(latents.detach())
-            commit = F.mse_loss(latents, codec.quantiser.decode(codes))
+            commit = relative_error(latents, codec.quantiser.decode(codes), levels)
             rounded = codec.quantiser.decode(codes, self._kept(len(codes)))
             heard = latents + (rounded - latents).detach()  # the gradient passes the rounding as if it were not there
         with self._half():
-            decoded = codec.decoder(heard)
-        level, relative = level_loss(decoded.float(), levels, self.weights), relative_loss(decoded.float(), levels)
-        loss = level + settings.relative_weight * relative + settings.commit_weight * commit
+            decoded = codec.heard(heard)
+        error = relative_error(decoded.float(), levels, levels)
+        loss = error + settings.commit_weight * commit
         loss.backward()
-        return {"loss": loss.item(), "level": level.item(), "relative": relative.item(), "commit": commit.item(), "restarted": float(restarted)}
+        return {"loss": loss.item(), "error": error.item(), "commit": commit.item(), "restarted": float(restarted)}
 
     def _kept(self, batch: int) -> Tensor:
         """How many codebooks a piece is decoded from: for a part of them fewer than all, so that a prior may do with the first few."""
@@ -196,16 +196,15 @@ class CodecTrainer(Trainer):
         return torch.where(rough, fewer, books).to(self.device)
 
     @torch.no_grad()
-    def _many_latents(self, codec: Codec) -> Tensor:
-        found: list[Tensor] = []
-        while sum(map(len, found)) < LATENTS_PER_CODE * self.recipe.codec.codes:
-            audio = self.crops.batch(self.steps + len(found)).to(self.device)
-            found.append(codec.encoder(codec.levels(audio)).flatten(0, 1))
-        return torch.cat(found)
+    def _many(self, made: Callable[[Tensor], Tensor]) -> Tensor:
+        """What is `made` of crops that no step sees, some `LATENTS_PER_CODE` code frames a code."""
+        frames = self.crops.frames // self.recipe.codec.hop * self.recipe.train_codec.batch
+        batches = range(self.steps, self.steps - (-LATENTS_PER_CODE * self.recipe.codec.codes // frames))
+        return torch.cat([made(self.crops.batch(number).to(self.device)) for number in batches])
 
     @torch.inference_mode()
     def examine(self) -> dict[str, float]:
-        """The levels' error in dB on held-out pieces, whole and with the quantiser left out, and the share of codes in use."""
+        """The levels' relative error in dB on held-out pieces, whole and with the quantiser left out, and the share of codes in use."""
         codec = self.average
         assert isinstance(codec, Codec)
         shards = Shards(self.folder / "held_out")
@@ -215,19 +214,19 @@ class CodecTrainer(Trainer):
         for number in range(len(shards)):
             audio = torch.from_numpy(shards.samples(number, 0, frames))[None].to(self.device)
             levels = codec.levels(audio)
-            latents = codec.encoder(levels)
-            plain.append(level_loss(codec.decoder(latents), levels, self.weights).item())
+            latents = codec.latents(levels)
+            plain.append(relative_error(codec.heard(latents), levels, levels).item())
             if codec.quantiser.ready:
                 codes = codec.quantiser.encode(latents)
                 decoded = codec.decode(codes)
-                rounded.append(level_loss(decoded, levels, self.weights).item())
+                rounded.append(relative_error(decoded, levels, levels).item())
                 used.append(codes[0].cpu())
                 if number == 0:
                     self._listen("held_out", np.concatenate([audio[0].cpu().numpy(), synthesised(decoded[0].cpu().numpy(), codec.config)], axis=1))
-        scores = {"held_out_error_db_unquantised": DB_PER_LEVEL * float(np.mean(plain))}
+        scores = {"held_out_error_db_unquantised": 10 * math.log10(np.mean(plain))}
         if rounded:
             in_use = [len(book.unique()) / self.recipe.codec.codes for book in torch.cat(used, dim=1)]
-            scores |= {"held_out_error_db": DB_PER_LEVEL * float(np.mean(rounded)), "held_out_codes_in_use": float(np.mean(in_use))}
+            scores |= {"held_out_error_db": 10 * math.log10(np.mean(rounded)), "held_out_codes_in_use": float(np.mean(in_use))}
         return scores
 
 
