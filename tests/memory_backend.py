@@ -32,6 +32,8 @@ from gridtone.rules.explanation import Explanation, StateReasons
 from gridtone.rules.standing import Comparison, SignalView, Standing
 from gridtone.server import ServerSettings, create_app, serve
 from gridtone.server.backend import Codec, SamplerView, StateSpan, StateView
+from gridtone.stock.forecast import Expectation
+from gridtone.stock.view import ForecastView, Outlook
 from gridtone.trend import SignalTrend
 from gridtone.words import Words
 from gridtone_adapters import Health, Rejected
@@ -164,6 +166,12 @@ class MemoryBackend:
             StateView(name, title, severity, "" if name == "no_data" else "calm, warm pads", name == "no_data", priority, (3 * i) % 5, 4)
             for i, (name, (severity, title, priority)) in enumerate(TITLES.items())
         ]
+
+    def forecast(self) -> ForecastView:
+        hour = Expectation(0.34, 600.0, 12.0, 31.0)
+        return Outlook(900.0, "day", {"evening_peak": hour, "alert": Expectation(0.02, 300.0, 0.0, 31.0, 420.0)}).view(
+            {name: title for name, (_, title, _) in TITLES.items()}
+        )
 
     def history(self, start: float, end: float) -> Sequence[StateSpan]:
         return [span for span in self.spans if span.start < end and (span.end is None or span.end > start)]

@@ -33,7 +33,9 @@ from gridtone.rules.model import title_of
 from gridtone.server import create_app, serve
 from gridtone.server.backend import Codec, SamplerView, StateSpan, StateView
 from gridtone.stock.engines import EngineChoice
+from gridtone.stock.ramps import reached_in
 from gridtone.stock.stock import StateNeed, Stock
+from gridtone.stock.view import ForecastView
 from gridtone.trend import SignalTrend, Trends
 from gridtone_adapters import Adapter, Health, open_adapter
 
@@ -41,6 +43,8 @@ log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.25
 WATCH_SECONDS = 1.0
+RAMP_SECONDS = 10.0
+"""How often the signals are looked at for where they are heading."""
 STALLED_SECONDS = 4.0
 """Without a completed tick: listeners are left alone, and fall silent."""
 ENDED = "it ended by an unexpected error, which the log shows: restart gridtone"
@@ -171,6 +175,9 @@ class Service:
             for name, state in rules.states.items()
         ]
 
+    def forecast(self) -> ForecastView:
+        return self._stock.outlook().view({name: title_of(name, state) for name, state in self._evaluator.rules.states.items()})
+
     def history(self, start: float, end: float) -> Sequence[StateSpan]:
         return self._library.spans(start, end)
 
@@ -228,7 +235,7 @@ class Service:
 
     def _watch_clock(self) -> None:
         """What happens because time passes: staleness, dwell, the end of a track, a saved rules file, an adapter that lost its source."""
-        watched_at = 0.0
+        watched_at = looked_at = 0.0
         connected: dict[str, bool] = {}
         while not self._closing.wait(TICK_SECONDS):
             try:
@@ -244,6 +251,11 @@ class Service:
                     watched_at = now
                     self._reload_rules()
                     connected = self._watch_adapters(connected)
+                if now >= looked_at + RAMP_SECONDS:
+                    looked_at = now
+                    with self._lock:
+                        ramps = reached_in(self._evaluator, self._trends, now)
+                    self._stock.set_ramps(ramps)
                 self._ticked_at = time.monotonic()
             except Exception:
                 log.exception("unexpected error; listeners fall silent if it lasts")

@@ -13,6 +13,7 @@ from gridtone.library.audit import AuditEntry
 from gridtone.library.listening import Feedback, Play
 from gridtone.library.track import Track
 from gridtone.server.backend import StateSpan, StateView
+from gridtone.stock.view import ForecastView
 from gridtone.trend import SignalTrend
 from gridtone_adapters import Health
 
@@ -22,6 +23,8 @@ class States:
     states: Sequence[StateView]
     rules_problem: str
     """Why the newest save of the rules file is not in use; empty when it is."""
+    forecast: ForecastView
+    """Which states the grid may enter next, as far as the stock looks ahead."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,9 +81,9 @@ def create_api(backend: Backend, access: Access, streams: Streams) -> Blueprint:
         return streams.open(lambda: access.still(listener), asked_desk(backend))
 
     @route("/api/v1/states")
-    @describe("Every state of the rules, with its stock of tracks.", answers=States)
+    @describe("Every state of the rules, with its stock of tracks, and which are likely next.", answers=States)
     def states() -> Response:
-        return answer(States(backend.states(), backend.rules_problem()))
+        return answer(States(backend.states(), backend.rules_problem(), backend.forecast()))
 
     @route("/api/v1/history")
     @describe(

@@ -13,7 +13,7 @@ from gridtone.library.span import StateSpan
 from gridtone.library.track import Track
 from gridtone.rules.explanation import Explanation
 from gridtone.rules.standing import Standing
-from gridtone.stock.view import SamplerView
+from gridtone.stock.view import ForecastView, SamplerView
 from gridtone.trend import SignalTrend
 from gridtone.words import Words
 from gridtone_adapters import Health
@@ -70,6 +70,10 @@ class Backend(Protocol):
         ...
 
     def states(self) -> Sequence[StateView]: ...
+    def forecast(self) -> ForecastView:
+        """What the stock plans for."""
+        ...
+
     def history(self, start: float, end: float) -> Sequence[StateSpan]: ...
     def signals(self, start: float, end: float) -> Sequence[SignalTrend]:
         """Every signal of the rules between two times, as far back as is kept."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gridtone.stock.forecast import Expectation
+from gridtone.words import Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,37 @@ class Outlook:
     """The state from which it looks; None while there is none yet."""
     states: Mapping[str, Expectation]
     """Every state that is not silent."""
+
+    def view(self, titles: Mapping[str, Words]) -> "ForecastView":
+        """The same for people, who call the states by their titles."""
+        current = titles.get(self.current or "", {"en": self.current or "the present state"})
+        likely = [
+            Likely(state, titles.get(state, {"en": state}), expected.probability, expected.reason(current))
+            for state, expected in self.states.items()
+            if state != self.current
+        ]
+        return ForecastView(self.horizon_seconds, tuple(sorted(likely, key=lambda each: -each.probability)))
+
+
+@dataclass(frozen=True, slots=True)
+class Likely:
+    """A state that the grid may enter, for people."""
+
+    state: str
+    title: Words
+    probability: float
+    """That it is entered within the horizon, 0 to 1."""
+    reason: Words
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastView:
+    """Where the grid is going, for people."""
+
+    horizon_seconds: float
+    """How far the stock looks ahead: what is begun now is ready by then."""
+    likely: tuple[Likely, ...]
+    """Every other state that is not silent, the likeliest first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,20 @@ import { $, element, svg, table, text } from "./elements.js";
 import { pick, say } from "./words.js";
 import { drawIcon } from "./severity.js";
 
-export function showStock({ states, rules_problem: problem }) {
+const LIKELY_SHOWN = 3;
+const LEAST_PROBABILITY = 0.01;
+
+export function showStock({ states, rules_problem: problem, forecast }) {
   $("stock").replaceChildren(...[...states].sort((a, b) => b.priority - a.priority).map(level));
+  text($("likely"), likelyNext(forecast));
+  $("likely").title = forecast.likely.slice(0, LIKELY_SHOWN).map((each) => `${pick(each.title)}: ${pick(each.reason)}`).join("\n");
   text($("rules-problem"), problem ? `${say("rules_problem")} ${problem}` : "");
+}
+
+function likelyNext(forecast) {
+  const shown = forecast.likely.filter((each) => each.probability >= LEAST_PROBABILITY).slice(0, LIKELY_SHOWN);
+  const states = shown.map((each) => `${pick(each.title)} ${Math.round(100 * each.probability)} %`).join(" · ");
+  return states && say("likely_next", { minutes: Math.round(forecast.horizon_seconds / 60), states });
 }
 
 function level(state) {
