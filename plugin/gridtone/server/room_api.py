@@ -68,7 +68,7 @@ def add_room(route: Callable[..., Callable[[View], View]], backend: Backend) -> 
         name = body.get("name", "speech") if isinstance(body, dict) else None
         if not isinstance(body, dict) or type(body.get("pressed")) is not bool or set(body) - {"pressed", "name"}:
             raise ApiError(400, "bad_body", "the body is not JSON that says whether the key is pressed", 'send {"pressed": true, "name": "radio 1"}')
-        if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or not NAME.search(name):
+        if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or not NAME.fullmatch(name):
             raise ApiError(400, "bad_body", "`name` is not a name", f"write 1 to {LONGEST_NAME} characters, such as radio 1")
         if not backend.speak(name, body["pressed"]):
             raise ApiError(503, "too_many_keys", "too many keys are held at once", "release those that nobody holds")

@@ -7,11 +7,14 @@ in a loop, and a signal must reach the one that can end the streams. Slow listen
 import logging
 import signal
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 from cheroot import wsgi
+from cheroot.errors import FatalSSLAlert
 from cheroot.ssl.builtin import BuiltinSSLAdapter
 from flask import Flask
 
@@ -84,8 +87,23 @@ class _Server(wsgi.Server):
         log.log(level, "%s", msg, exc_info=traceback)
 
 
+class _TlsSocket(ssl.SSLSocket):
+    """A client that speaks no TLS, or does not trust the certificate, is a line in the log and no server's error."""
+
+    def recv_into(self, *arguments: Any, **named: Any) -> int:
+        try:
+            return super().recv_into(*arguments, **named)
+        except ssl.SSLError as error:
+            log.info("no TLS with a client: %s", error.reason)
+            raise FatalSSLAlert(*error.args) from error
+
+
 class _TlsAdapter(BuiltinSSLAdapter):
     """Leaves the handshake to the connection's own thread: a client that never finishes it must not hold up the others."""
+
+    def __init__(self, certificate: str, key: str) -> None:
+        super().__init__(certificate, key)
+        self.context.sslsocket_class = _TlsSocket
 
     def wrap(self, sock: socket.socket) -> tuple[socket.socket, dict[str, str]]:
         wrapped = self.context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
