@@ -27,17 +27,21 @@ def record_start(audit: Audit, site: Site) -> None:
 def record_rules(audit: Audit, file: Path | None, rules: Rules | None, problem: str) -> None:
     """The rules were saved: they were taken over, or refused."""
     if rules:
-        audit.record(None, "rules_taken_over", str(file), {"fingerprint": _fingerprint(rules.model_dump(mode="json"))})
+        audit.record(None, "rules_taken_over", str(file), {"fingerprint": _fingerprint(_plain(rules))})
     else:
         audit.record(None, "rules_refused", str(file), {"problem": problem[:LONGEST_PROBLEM]})
 
 
 def fingerprints(site: Site) -> dict[str, str]:
     """Of each group of settings. They tell that something changed, not what it is; a password in the database's URL does not enter."""
-    settings: dict[str, Any] = site.model_dump(mode="json") | {"rules": site.load_rules().model_dump(mode="json")}
+    settings = _plain(site) | {"rules": _plain(site.load_rules())}
     if site.library.database:
         settings["library"]["database"] = make_url(site.library.database).render_as_string(hide_password=True)
     return {group: _fingerprint(value) for group, value in settings.items()}
+
+
+def _plain(settings: Site | Rules) -> dict[str, Any]:
+    return settings.model_dump(mode="json", warnings=False)  # a condition is written as a text and kept as a tree
 
 
 def _fingerprint(value: Any) -> str:

@@ -11,10 +11,15 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from test_library import library, postgresql  # noqa: F401 - fixtures
 
+from gridtone.audited import record_rules, record_start
+from gridtone.config import Site
 from gridtone.library.audit import FIRST, AuditError
 from gridtone.library.library import Library
 from gridtone.library.settings import LibrarySettings
 from gridtone.person import Person
+from gridtone.room.settings import RoomSettings
+from gridtone.rules import load_pack
+from gridtone.rules.source import Pack
 from waiting import PATIENCE_SECONDS
 
 EDITOR = Person("Grid planning", "editor")
@@ -118,3 +123,28 @@ def test_a_database_that_refuses_stops_nobody_and_the_log_has_the_entry(tmp_path
             connection.execute(text("drop trigger full"))
         library.audit.record(EDITOR, "rules_saved", "rules.yaml")
         assert not library.audit.problem and not library.problem()
+
+
+def test_a_start_says_which_groups_of_settings_are_not_those_of_the_last_and_tells_no_password(tmp_path: Path) -> None:
+    database = f"sqlite:///{tmp_path}/other.db"
+    with Library.open(LibrarySettings(), tmp_path) as library:  # noqa: F811
+        for site in (
+            Site(),
+            Site(),
+            Site(room=RoomSettings(mute_priority="high")),
+            Site(library=LibrarySettings(database="postgresql+psycopg://gridtone:one@db/gridtone")),
+            Site(library=LibrarySettings(database="postgresql+psycopg://gridtone:two@db/gridtone")),
+            Site(library=LibrarySettings(database=database), rules=Pack(pack="distribution")),
+        ):
+            record_start(library.audit, site)
+        changed = [json.loads(entry.detail)["changed"] for entry in library.audit.verified()]
+    assert changed == [[], [], ["room"], ["library", "room"], [], ["library", "rules"]]
+
+
+def test_a_saved_file_of_rules_is_taken_over_or_refused(tmp_path: Path) -> None:
+    with Library.open(LibrarySettings(), tmp_path) as library:  # noqa: F811
+        record_rules(library.audit, tmp_path / "rules.yaml", load_pack("transmission"), "")
+        record_rules(library.audit, tmp_path / "rules.yaml", None, "rules.yaml:3:1: unknown key")
+        taken, refused = library.audit.verified()
+    assert (taken.action, list(json.loads(taken.detail))) == ("rules_taken_over", ["fingerprint"])
+    assert (refused.action, json.loads(refused.detail)) == ("rules_refused", {"problem": "rules.yaml:3:1: unknown key"})
