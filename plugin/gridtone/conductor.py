@@ -43,10 +43,8 @@ class ConductorSettings(BaseModel):
     lead_seconds: float = Field(10.0, ge=1, le=60, description="How long before a track ends its successor is announced, so that listeners can load it.")
 
 
-SILENCE_SECONDS = 0.5
-"""How long the fade into silence may take, for listeners."""
-MUTE_SECONDS = 0.3
-"""The same where the room asks for silence: with the way to the listener it stays well below a second."""
+SILENCE_SECONDS = 0.3
+"""The fade into silence: with the way to the listener it stays well below a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +123,7 @@ class Conductor:
         """Answer a standing, or the passing of time under it, with a new cue; None when nothing changes for listeners."""
         self._duck_db = room.duck_db
         if room.mute is not None:
-            return self._silence(standing, room.mute, now, MUTE_SECONDS)
+            return self._silence(standing, room.mute, now)
         if standing.silent:
             return self._silence(standing, standing.reason, now)
         cue = self._follow(standing, now)
@@ -185,11 +183,11 @@ class Conductor:
         upcoming = choose([candidate for candidate in self._stock(standing.state) if candidate.track.id != track.id], track)
         return self._issue(Cue(0, time, "play", standing.state, reason, track, upcoming, crossfade_seconds))
 
-    def _silence(self, standing: Standing, reason: Words, now: float, fade_seconds: float = SILENCE_SECONDS) -> Cue | None:
+    def _silence(self, standing: Standing, reason: Words, now: float) -> Cue | None:
         if self.cue.action == "silence" and self.cue.state == standing.state and self.cue.reason == reason and self.cue.id:
             return None
         self._severity = standing.severity
-        return self._issue(Cue(0, now, "silence", standing.state, reason, crossfade_seconds=fade_seconds))
+        return self._issue(Cue(0, now, "silence", standing.state, reason, crossfade_seconds=SILENCE_SECONDS))
 
     def _issue(self, cue: Cue) -> Cue:
         self.cue = replace(cue, id=self.cue.id + 1, duck_db=self._duck_db)

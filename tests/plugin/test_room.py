@@ -19,6 +19,8 @@ from gridtone.demo.broker import start_broker
 from gridtone.documents import DocumentError
 from gridtone.gate.limits import GateLimits
 from gridtone.library.track import Track
+from gridtone.proving.check import check_file
+from gridtone.proving.room_doubts import masking_doubts
 from gridtone.room.masking import lenders, limits_of
 from gridtone.room.policy import Room
 from gridtone.room.settings import RoomSettings
@@ -231,6 +233,51 @@ def test_mistakes_are_said(tmp_path: Path, settings: str, said: str):
     with pytest.raises(DocumentError) as error:
         load_site(tmp_path / "site.yaml", {})
     assert said in str(error.value) and "hunter2" not in str(error.value)
+
+
+def checked(folder: Path, site: str, rules: str = "") -> list[str]:
+    """The warnings of `gridtone check`, without their places."""
+    (folder / "site.yaml").write_text(site)
+    (folder / "rules.yaml").write_text(rules)
+    return [str(problem.message) + str(problem.line) for problem in check_file(folder / "site.yaml").warnings]
+
+
+def test_check_warns_of_moods_that_leave_no_room_for_alarms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    rules = """\
+gridtone: 1
+signals: {load: {of: load}}
+states:
+  high:
+    severity: alert
+    when: load > 80
+    prompt: {text: calm pads, brightness: 0.6}
+  day: {prompt: {text: calm pads, brightness: 0.6}}
+fallback: day
+"""
+    [warning] = checked(tmp_path, "rules: rules.yaml", rules)
+    assert "`high` is alert, but at brightness 0.6 most tracks have more than 75% of their energy in 200 to 5000 Hz" in warning and warning.endswith("7")
+    assert checked(tmp_path, "rules: rules.yaml\nroom: {speech_band_share_max: {}}", rules) == []
+    assert list(masking_doubts(RoomSettings(), load_pack("transmission"))) == [], "the default pack keeps them"
+
+
+def test_check_warns_of_alarms_that_nobody_delivers_or_vouches_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    rules = "gridtone: 1\nstates: {day: {prompt: calm}}\nfallback: day\n"
+    site = """\
+rules: rules.yaml
+adapters:
+  - {kind: mqtt, host: broker.example, topics: [{topic: "alarm/{id}", point: "alarm/{id}", values: {active: active}}]}
+alarms:
+  sources:
+    - active: alarm/*/active
+      acknowledged: alarm/*/ack
+"""
+    undelivered, unvouched = checked(tmp_path, site, rules)
+    assert "no adapter delivers `alarm/*/ack` of the alarms `alarms`, so it never counts" in undelivered and undelivered.endswith("7")
+    assert "nothing vouches for the alarms `alarms`" in unvouched
+    [warning] = checked(tmp_path, site.replace("      acknowledged: alarm/*/ack\n", "      heartbeat: scada/beat\n      stale_after: 30s\n"), rules)
+    assert "no adapter delivers `scada/beat` of the alarms `alarms`, so they stay unknown, and the music silent" in warning
 
 
 def test_a_view_tells_what_keeps_the_room_silent_and_news_come_when_something_changed():

@@ -8,6 +8,7 @@ from gridtone.config import Site, load_site
 from gridtone.documents import Document, Place, Problem, Wrong, read_document
 from gridtone.proving.cases import load_suite
 from gridtone.proving.doubts import doubts, warning
+from gridtone.proving.room_doubts import alarm_doubts, masking_doubts
 from gridtone.proving.sources import may_deliver
 from gridtone.rules import Rules, load_rules
 
@@ -41,7 +42,8 @@ def size(rules: Rules) -> str:
 
 
 def _doubts_of_site(site: Site, rules: Rules, document: Document) -> Iterator[Problem]:
-    """Of the rules where the site's author can mend them."""
+    """Of the alarms; of the rules where the site's author can mend them."""
+    yield from (warning(document, doubt) for doubt in alarm_doubts(site))
     if isinstance(site.rules, Rules):
         yield from doubts_at_site(site, rules, document, ("rules",))
     elif file := site.rules_file():
@@ -54,6 +56,7 @@ def doubts_at_site(site: Site, rules: Rules, document: Document, at: Place = ())
     """Warnings about rules that stand in `document` at `at` and are to run at `site`."""
     yield from doubts(rules, document, at, composer=any(engine.name == "composer" for engine in site.engines))
     yield from _undelivered(site, rules, document, at)
+    yield from (warning(document, doubt, at) for doubt in masking_doubts(site.room, rules))
 
 
 def _undelivered(site: Site, rules: Rules, document: Document, at: Place = ()) -> Iterator[Problem]:
