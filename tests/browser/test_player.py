@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from scipy import signal as dsp
 
+from gridtone.alarms import AlarmsView, AlarmView, RoomView
+from gridtone.conductor import SILENCE_SECONDS
 from memory_backend import MemoryBackend, chord, day_of_states, noise, running
-from sound import TAP, eventually, latest, level, levels, recording, tone, until_heard, until_silent, until_tone
+from sound import SILENT_DB, TAP, eventually, latest, level, levels, recording, tone, until_heard, until_silent, until_tone
 from waiting import PATIENCE_SECONDS
 
 expect.set_options(timeout=1000 * PATIENCE_SECONDS)
@@ -193,6 +195,64 @@ def test_silence_ducking_volume_and_mute(page: Page, backend: MemoryBackend) -> 
     backend.give("silence")
     until_silent(page)
     expect(page.locator("#track-text")).to_have_text("Silence")
+
+
+def room(cause: str, reason: str, returns_at: float | None, alarms: tuple[AlarmView, ...] = ()) -> AlarmsView:
+    waiting = sum(alarm.state == "unacknowledged" for alarm in alarms)
+    words = {"en": reason, "zh": reason}
+    return AlarmsView(time.time(), True, RoomView(bool(cause), cause, words, returns_at, 0.0), alarms, len(alarms), waiting, waiting, False, ())
+
+
+@pytest.mark.slow
+def test_an_alarm_silences_the_music_at_once_the_page_says_why_and_the_music_returns_slowly(recorded: Page, backend: MemoryBackend) -> None:
+    page, track = recorded, backend.add_track(chord([440], 90))
+    backend.give("play", track)
+    enable(page)
+    until_tone(page, 440)
+    alarm = AlarmView("T1/hot", {"en": "Transformer T1 hot"}, "SCADA", "unacknowledged", "critical", time.time(), True, False)
+
+    def come() -> None:
+        page.wait_for_timeout(500)
+        backend.events.publish("alarms", room("alarm", "Silent for an alarm.", None, (alarm,)))
+        backend.give("silence", crossfade_seconds=SILENCE_SECONDS)
+
+    samples, rate = recording(page, come, until=lambda samples, _rate: level(samples) < SILENT_DB)
+    loud = levels(samples, rate, 0.02)
+    last_full = int(np.flatnonzero(loud > loud.max() - 1)[-1])
+    assert 0 < np.argmax(loud[last_full:] < SILENT_DB) <= 0.5 / 0.02, "the fade into silence takes no longer"
+    expect(page.locator("#room-reason")).to_have_text("Silent for an alarm.")
+    expect(page.locator("#alarms li")).to_have_count(1)
+    expect(page.locator("#alarms li")).to_contain_text("critical")
+    expect(page.locator("#alarms li")).to_contain_text("Transformer T1 hot")
+    expect(page.locator("#alarms li")).to_contain_text("to be acknowledged · chattering")
+    expect(page.locator("#room-counts")).to_have_text("1 standing, 1 to be acknowledged")
+
+    backend.events.publish("alarms", room("dwell", "About to return.", time.time() + 60))
+    expect(page.locator("#room-returns")).to_contain_text("The music returns in")
+    expect(page.locator("#room-counts")).to_have_text("no alarm stands")
+    backend.events.publish("alarms", room("", "", None))
+    expect(page.locator("#room-silent")).to_be_hidden()
+
+    def steady(samples: np.ndarray, rate: int) -> bool:
+        return level(samples) > loud.max() - 0.2
+
+    samples, rate = recording(page, lambda: backend.give("play", track, crossfade_seconds=5.0), until=steady)
+    returned = levels(samples, rate, 0.1)
+    rising = np.flatnonzero((returned > SILENT_DB) & (returned < returned[-1] - 0.3))
+    assert 3.5 < len(rising) * 0.1 < 5.5, "it fades in over 5 s"
+    assert (np.diff(returned[rising[0] :]) > -0.1).all(), "without a jump"
+
+
+@pytest.mark.slow
+def test_music_that_is_turned_down_goes_on_where_it_is(page: Page, backend: MemoryBackend) -> None:
+    track = backend.add_track(chord([440], 90))
+    backend.give("play", track)
+    enable(page)
+    until_tone(page, 440)
+    loud, starts = level(latest(page)[0]), len(page.evaluate("window.starts"))
+    backend.give("play", track, time=backend.cue().time, duck_db=-12.0)
+    until_heard(page, lambda samples, _rate: abs(level(samples) - loud + 12) < 0.5, "12 dB less")
+    assert len(page.evaluate("window.starts")) == starts, "nothing begins anew"
 
 
 @pytest.mark.slow
