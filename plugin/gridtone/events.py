@@ -20,7 +20,7 @@ KEPT = 1000
 class Event:
     id: int
     kind: str
-    """`state`, `cue`, `stock`, `rules` or `adapters`."""
+    """`state`, `cue`, `alarms`, `stock`, `rules` or `adapters`."""
     payload: Any
     """Plain data, ready for JSON."""
 

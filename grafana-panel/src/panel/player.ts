@@ -151,7 +151,8 @@ export class Player {
 
   private follow(cue: Cue): void {
     const seconds = this.wishes.crossfadeSeconds;
-    this.engine.follow(seconds > 0 ? { ...cue, crossfade_seconds: seconds } : cue);
+    const crossfades = cue.action === 'play' && this.view.cue?.action === 'play'; // into silence and out of it, the service alone says how
+    this.engine.follow(seconds > 0 && crossfades ? { ...cue, crossfade_seconds: seconds } : cue);
     this.show({ cue });
   }
 
