@@ -68,7 +68,7 @@ def audit(
         levels = load_levels(levels_file, sounds) if levels_file else None
         described = load_site(config)
         if pack:
-            tracks = pack_tracks(pack, rules_of(pack), described.gate, seconds, per_state)
+            tracks = pack_tracks(pack, rules_of(pack), described.gate, described.room, seconds, per_state)
         else:
             store = described.library.store or str(described.data / "audio")
             tracks = stored_tracks(folder or (store if config is None or "://" in store else str(config.parent / store)))

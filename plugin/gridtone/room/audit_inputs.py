@@ -20,6 +20,8 @@ from gridtone.gate.finish import finish
 from gridtone.gate.limits import GateLimits
 from gridtone.hints import did_you_mean
 from gridtone.library.audio import encode_flac
+from gridtone.room.masking import limits_of
+from gridtone.room.settings import RoomSettings
 from gridtone.rules import Rules
 from gridtone_engine import open_engine
 
@@ -169,13 +171,13 @@ def _short(name: str) -> str:
     return name[:12] if re.fullmatch(r"[0-9a-f]{64}\.flac", name) else name
 
 
-def pack_tracks(name: str, rules: Rules, limits: GateLimits, seconds: float, per_state: int) -> Tracks:
+def pack_tracks(name: str, rules: Rules, gate: GateLimits, room: RoomSettings, seconds: float, per_state: int) -> Tracks:
     """Tracks that the composer makes for every state, finished and judged as those in stock. Iterating raises AuditError."""
-    states = {state: wanted.prompt for state, wanted in rules.states.items() if wanted.prompt}
+    states = {state: (wanted.prompt, limits_of(wanted.severity, room, gate) or gate) for state, wanted in rules.states.items() if wanted.prompt}
 
     def sounds() -> Iterator[Sound]:
         composer = open_engine("composer")
-        for state, prompt in states.items():
+        for state, (prompt, limits) in states.items():
             passed = 0
             for seed in range(per_state * ATTEMPTS):
                 [rendition] = composer.sample([prompt.for_engine(seconds, seed)])
