@@ -29,6 +29,7 @@ from sqlalchemy import create_engine, text
 
 from gridtone.cue import Cue
 from gridtone.library.audio import encode_flac, encode_opus
+from gridtone.library.database import open_database
 from gridtone.library.history import LibraryError, TrackFailure
 from gridtone.library.library import Count, Freshness, Library
 from gridtone.library.listening import Feedback, Play
@@ -159,7 +160,7 @@ def test_fresh_is_young_little_played_and_made_for_todays_prompt(library: Librar
     add(library, b"other prompt", "day-0")
     played = add(library, b"played")
     for n in range(3):
-        library.record_cue(Cue(n + 1, now, "play", "day", {"en": "why"}, played))
+        library.record_cue(Cue(n + 1, now + n, "play", "day", {"en": "why"}, played))
     assert {each.id: is_fresh for each, is_fresh in library.candidates("day", FRESH)}.pop(fresh.id)
     assert library.counts(FRESH) == {"day": Count(fresh=1, playable=4)}
     assert library.counts(replace(FRESH, prompts={})) == {"day": Count(fresh=0, playable=4)}
@@ -259,6 +260,37 @@ def test_a_second_service_on_the_directory_refuses_and_names_the_first(tmp_path:
     Library.open(LibrarySettings(), tmp_path).close()  # the lock died with its holder
 
 
+def test_two_services_on_one_postgresql_are_refused_at_once(postgresql: str, tmp_path: Path) -> None:
+    settings = LibrarySettings(database=postgresql)
+    with Library.open(settings, tmp_path / "one"):
+        with pytest.raises(LibraryError, match=rf"postgres\S* is in use by another gridtone \(gridtone, process {os.getpid()} on "):
+            Library.open(settings, tmp_path / "two")
+        assert not (tmp_path / "two" / "audio").exists()
+        open_database(postgresql).dispose()  # reading beside a service is no service
+    Library.open(settings, tmp_path / "two").close()
+
+
+def test_a_restarted_postgresql_is_held_again(postgresql: str, tmp_path: Path) -> None:
+    settings = LibrarySettings(database=postgresql)
+    with Library.open(settings, tmp_path / "one") as library:
+        drop_connections(postgresql)
+        with Library.open(settings, tmp_path / "two"):
+            library.mark_alive(1.0)
+            assert "in use by another gridtone" in library.problem()
+        library.mark_alive(2.0)
+        assert library.problem() == ""
+        with pytest.raises(LibraryError, match="in use by another gridtone"):
+            Library.open(settings, tmp_path / "two")
+
+
+def drop_connections(url: str) -> None:
+    """What a restart of the server does to its clients."""
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        connection.execute(text("select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and backend_type = 'client backend'"))
+    engine.dispose()
+
+
 def write_for_ever(data_dir: Path, seed: int, writing: synchronize.Event) -> None:
     """Keep and remove tracks, as fast as possible."""
     library = Library.open(LibrarySettings(max_plays=1), data_dir)
@@ -268,7 +300,7 @@ def write_for_ever(data_dir: Path, seed: int, writing: synchronize.Event) -> Non
         writing.set()
         library.record_cue(Cue(1, 1.0, "play", "day", {"en": ""}, made))
         if generator.random() < 0.3:
-            library.record_cue(Cue(1, 1.0, "play", "day", {"en": ""}, made))
+            library.record_cue(Cue(1, 2.0, "play", "day", {"en": ""}, made))
             library.retain(FRESH)
 
 
@@ -402,8 +434,8 @@ def test_retention_by_age_plays_and_budget(tmp_path: Path) -> None:
     with Library.open(settings, tmp_path) as library:
         aged = add(library, b"aged" * 100, created=now - 2 * SECONDS_A_DAY)
         worn = add(library, b"worn" * 100)
-        for _ in range(3):
-            library.record_cue(Cue(1, now, "play", "day", {"en": ""}, worn))
+        for n in range(3):
+            library.record_cue(Cue(1, now + n, "play", "day", {"en": ""}, worn))
         aged_but_playing = add(library, b"play" * 100, created=now - 2 * SECONDS_A_DAY)
         spare = [add(library, bytes([n]) * 400, "day-0", created=now - 1000 + n) for n in range(3)]
         only = add(library, b"only", "alert-0", state="alert", created=now - 3 * SECONDS_A_DAY)

@@ -1,18 +1,21 @@
 """Everything that is kept."""
 
+import logging
 import shutil
 import threading
 import time
 import uuid
 from collections.abc import Collection, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import BinaryIO, Literal, Self
 
-from sqlalchemy import ColumnElement, Engine, and_, case, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, case, delete, func, select, text, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from gridtone.library.audit import Audit
-from gridtone.library.database import DatabaseError, open_database
+from gridtone.library.database import DatabaseError, bring_up_to_date, connect, hold
 from gridtone.library.history import History, LibraryError, set_value
 from gridtone.library.lock import DirectoryInUseError, DirectoryLock
 from gridtone.library.retention import SECONDS_A_DAY, Shelved, to_remove
@@ -20,6 +23,8 @@ from gridtone.library.settings import LibrarySettings
 from gridtone.library.store import Store
 from gridtone.library.tables import MemoryRow, TrackRow
 from gridtone.library.track import Track
+
+log = logging.getLogger(__name__)
 
 TRACK_COLUMNS = [getattr(TrackRow, column.name) for column in fields(Track)]
 
@@ -44,45 +49,50 @@ class Count:
 class Library(History):
     """Tracks and history. Safe to use from any thread; one process at a time."""
 
-    def __init__(self, settings: LibrarySettings, database: Engine, store: Store, lock: DirectoryLock) -> None:
+    def __init__(self, settings: LibrarySettings, database: Engine, store: Store, held: Connection | None, opened: ExitStack) -> None:
+        """`held` keeps other services out of the database; `opened` is closed with the library."""
         super().__init__(database)
         self.settings = settings
         self.audit = Audit(database)
         self._store = store
-        self._lock = lock
+        self._held = held
+        self._taken = ""
+        self._opened = opened
         self._files_lock = threading.Lock()
 
     @classmethod
     def open(cls, settings: LibrarySettings, data_dir: Path) -> Self:
         """Open or create the library in `data_dir`, migrate its database, and clean up after a crash.
 
-        Raises LibraryError if another service holds the directory, or if database or store cannot be used.
+        Raises LibraryError if another service holds the directory or the database, or if database or store cannot be used.
         """
-        lock = None
-        try:
-            data_dir.mkdir(parents=True, exist_ok=True)
-            lock = DirectoryLock(data_dir)
-            database = open_database(settings.database or f"sqlite:///{data_dir / 'gridtone.db'}")
-            store = Store(settings.store or str(data_dir / "audio"), data_dir)
-            library = cls(settings, database, store, lock)
-            library._sweep()
-            library._end_spans()
-        except (DirectoryInUseError, DatabaseError, LibraryError) as error:
-            if lock:
-                lock.release()
-            raise LibraryError(str(error)) from error
-        except (OSError, ImportError, ValueError) as error:
-            if lock:
-                lock.release()
-            raise LibraryError(f"the library in {data_dir} (audio in {settings.store or data_dir / 'audio'}) cannot be opened: {error}") from error
+        with ExitStack() as opened:
+            try:
+                data_dir.mkdir(parents=True, exist_ok=True)
+                opened.callback(DirectoryLock(data_dir).release)
+                database = connect(settings.database or f"sqlite:///{data_dir / 'gridtone.db'}")
+                opened.callback(database.dispose)
+                held = hold(database)
+                if held is not None:
+                    opened.callback(held.close)
+                bring_up_to_date(database)
+                store = Store(settings.store or str(data_dir / "audio"), data_dir)
+                library = cls(settings, database, store, held, opened)
+                library._sweep()
+                library._end_spans()
+            except (DirectoryInUseError, DatabaseError, LibraryError) as error:
+                raise LibraryError(str(error)) from error
+            except (OSError, ImportError, ValueError) as error:
+                raise LibraryError(f"the library in {data_dir} (audio in {settings.store or data_dir / 'audio'}) cannot be opened: {error}") from error
+            library._opened = opened.pop_all()
         return library
 
     def close(self) -> None:
         """The state that lasts ends now; another service may open the library."""
         self._end_spans(time.time())
         self._store.close()
-        self._database.dispose()
-        self._lock.release()
+        self._let_go()
+        self._opened.close()
 
     def __enter__(self) -> Self:
         return self
@@ -97,7 +107,23 @@ class Library(History):
 
     def problem(self) -> str:
         """What the library cannot do now, and what to do about it; empty when nothing is wrong."""
-        return self._unwritten or self.audit.problem or self.no_room()
+        return self._taken or self._unwritten or self.audit.problem or self.no_room()
+
+    def mark_alive(self, time: float) -> None:
+        """As in `History`. The database may have been started anew, and have forgotten that we hold it: then it is held again, or `problem` says who does."""
+        super().mark_alive(time)
+        if self._held is None:
+            return
+        try:
+            self._held.execute(text("select 1"))
+        except SQLAlchemyError:
+            self._let_go()
+            try:
+                self._held = hold(self._database)
+                self._taken = ""
+            except DatabaseError as error:
+                log.error("%s", error)
+                self._taken = str(error)
 
     def no_room(self) -> str:
         """Why no more tracks can be kept; empty while there is room."""
@@ -190,6 +216,10 @@ class Library(History):
         self._sweep()
         self.forget(now - self.settings.history_days * SECONDS_A_DAY)
         return removed
+
+    def _let_go(self) -> None:
+        if self._held is not None:
+            self._held.close()
 
     def _claim_store(self) -> None:
         """Refuse a store that belongs to another library, or one that is empty although the database knows of tracks (not mounted, say)."""
