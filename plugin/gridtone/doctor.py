@@ -36,7 +36,8 @@ from gridtone.library.database import DatabaseError, open_database
 from gridtone.library.lock import DirectoryInUseError, DirectoryLock
 from gridtone.server import ServerSettings
 from gridtone.server.tokens import Tokens
-from gridtone_adapters import AdapterConfig, MqttConfig, open_adapter
+from gridtone_adapters import AdapterConfig, MqttConfig, WebhookConfig, open_adapter
+from gridtone_adapters.security import SetupError
 from gridtone_engine import engine_names, open_engine
 
 SOURCE_SECONDS = 3.0
@@ -265,11 +266,25 @@ def check_sources(site: Site) -> list[Check]:
         return list(pool.map(check_source, site.adapters))
 
 
+def check_webhook(config: WebhookConfig) -> Check:
+    """Read its secrets, without taking the port from a running service."""
+    name = f"telemetry {config.name} ({config.kind})"
+    try:
+        config.token.read()
+        if config.tls:
+            config.tls.context()
+    except SetupError as error:
+        return Check(name, "fail", str(error), "mend that: without it nobody can send alerts")
+    return Check(name, "ok", f"ready to listen on {config.host}:{config.port}; alerts are sent to {config.path}")
+
+
 def check_source(config: AdapterConfig) -> Check:
     """Open one source with the site's credentials, but as a client of its own, so that a running service keeps its session and its share."""
     if isinstance(config, MqttConfig):
         own_id = f"{config.session_id()}-doctor"
         config = config.model_copy(update={"client_id": own_id, "share_group": None, "session_seconds": 0})
+    elif isinstance(config, WebhookConfig):
+        return check_webhook(config)
     adapter = open_adapter(config)
     reader = threading.Thread(target=lambda: [None for _ in adapter.batches()], daemon=True)
     reader.start()

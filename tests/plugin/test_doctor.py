@@ -20,7 +20,7 @@ from gridtone.library.library import Library
 from gridtone.library.lock import DirectoryLock
 from gridtone.library.settings import LibrarySettings
 from gridtone.server import ServerSettings
-from gridtone_adapters import MqttConfig, MqttTopic, open_adapter
+from gridtone_adapters import MqttConfig, MqttTopic, WebhookConfig, open_adapter
 from memory_backend import MemoryBackend, running
 from waiting import PATIENCE_SECONDS, free_port, until
 
@@ -131,6 +131,19 @@ def test_a_running_service_keeps_its_session(broker: RunningBroker):
     until(lambda: service.health().connected)
     doctor.check_source(config)
     assert service.health().connected and not service.health().problem
+    service.close()
+
+
+def test_a_webhook_is_looked_at_while_the_service_listens(tmp_path: Path):
+    config = WebhookConfig(port=free_port(), token={"file": tmp_path / "token"})
+    assert "cannot read the secret" in doctor.check_source(config).detail
+    (tmp_path / "token").write_text("secret-of-the-senders")
+    service = open_adapter(config)
+    threading.Thread(target=lambda: list(service.batches()), daemon=True).start()
+    until(lambda: service.health().connected)
+    found = doctor.check_source(config)
+    assert found.status == "ok" and str(config.port) in found.detail
+    assert service.health().connected and not service.health().rejected
     service.close()
 
 
