@@ -18,7 +18,7 @@ time_option = click.option("--max-minutes", default=float("inf"), type=click.Flo
 
 @click.group()
 def train() -> None:
-    """Train undertone: corpus, codec, prior, then export. What was stopped goes on."""
+    """Train undertone: corpus, codec, prior, export, then evaluate. What was stopped goes on."""
 
 
 @train.command()
@@ -69,6 +69,24 @@ def export(recipe: str, folder: Path, output: Path) -> None:
 
     for line in write(read_recipe(recipe), folder, output):
         click.echo(line)
+
+
+@train.command()
+@click.option("--weights", type=click.Path(exists=True, file_okay=False, path_type=Path), help="As export writes them; without: those that are shipped.")
+@click.option("-o", "--output", default="evaluation", show_default=True, type=click.Path(file_okay=False, path_type=Path), help="Folder for tracks and table.")
+@click.option("--prompts", default=40, show_default=True, type=click.IntRange(2), help="In each of two languages.")
+@click.option("--seconds", default=20.0, show_default=True, type=click.FloatRange(5, 60), help="Of each track.")
+@click.option("--pieces", default=16, show_default=True, type=click.IntRange(1), help="For the codec, of trained and of unseen timbres each.")
+@click.option("--long-seconds", default=300.0, show_default=True, type=click.FloatRange(70, 3600), help="Of the track that is watched for drift.")
+def evaluate(weights: Path | None, output: Path, prompts: int, seconds: float, pieces: int, long_seconds: float) -> None:
+    """Judge the weights by programs from elsewhere, beside the composer. What was made and heard is kept."""
+    from gridtone_engine.undertone.engine import Undertone
+    from gridtone_engine.undertone.evaluate.run import Size
+    from gridtone_engine.undertone.evaluate.run import evaluate as judge
+    from gridtone_engine.undertone.evaluate.table import markdown
+
+    size = Size(prompts, seconds, pieces, long_seconds=long_seconds)
+    click.echo(markdown(judge(Undertone(weights), output, size, _reporter())))
 
 
 @train.command()

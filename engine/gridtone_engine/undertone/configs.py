@@ -94,8 +94,8 @@ class CodecRecipe:
     """Of what rounding costs, beside the levels' error."""
     rough_share: float = 0.5
     """How often a piece is decoded from fewer codebooks than there are."""
-    codebook_decay: float = 0.97
-    ema_decay: float = 0.999
+    codebook_decay: float = 0.995
+    ema_decay: float = 0.995
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class PriorRecipe:
     """How often all conditions are dropped: what guidance is measured against."""
     unsaid_each: float = 0.15
     """How often each condition is dropped by itself."""
-    ema_decay: float = 0.999
+    ema_decay: float = 0.995
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,17 +143,17 @@ RECIPES: dict[str, Recipe] = {
     "small": Recipe(
         "small",
         CodecConfig(width=256),
-        PriorConfig(width=256, depth=8, heads=4, window=256),
+        PriorConfig(width=256, depth=6, heads=4, window=256, codebooks=4),
         CorpusRecipe(pieces=1280, seconds=20.0, processes=2),
-        CodecRecipe(steps=4_000),
-        PriorRecipe(steps=3_000, batch=4, crop_frames=480),
+        CodecRecipe(steps=2_400),
+        PriorRecipe(steps=2_000, batch=8, crop_frames=480, learning_rate=1e-3, ema_decay=0.995),
     ),
     "base": Recipe(
         "base",
         CodecConfig(width=384, slow_blocks=4),
         PriorConfig(width=384, depth=8, heads=6, window=512),
         CorpusRecipe(pieces=9600, seconds=30.0, processes=16, held_out_pieces=64),
-        CodecRecipe(steps=20_000, batch=32, ema_decay=0.9995),
+        CodecRecipe(steps=20_000, batch=32, ema_decay=0.999),
         PriorRecipe(steps=20_000, batch=64, crop_frames=728, learning_rate=8e-4, ema_decay=0.9995),
     ),
 }

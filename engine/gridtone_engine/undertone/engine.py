@@ -19,7 +19,7 @@ from gridtone_engine.prompt import Attributes, Prompt
 from gridtone_engine.text import Understanding, understand
 from gridtone_engine.undertone.conditions import Conditions, conditions
 from gridtone_engine.undertone.generate import Codes, Model, Sampling, Stage, decode_stretch
-from gridtone_engine.undertone.synthesis import Synthesis
+from gridtone_engine.undertone.synthesis import Synthesis, synthesised
 
 SHIPPED = Path(__file__).parent / "weights"
 DECODED_AT_ONCE = 500
@@ -57,7 +57,8 @@ class Undertone:
         self.model, self.licence = str(described["model"]), str(described["licence"])
         self._batch = batch or (64 if device and device.startswith("cuda") else 1)
         self._sampling = Sampling(guidance, temperature, top_p)
-        self.sample_rate = self._model.codec_config.sample_rate
+        self.codec_config = self._model.codec_config
+        self.sample_rate = self.codec_config.sample_rate
 
     def sample(
         self,
@@ -131,6 +132,11 @@ class Undertone:
             yield np.clip(synthesis.play(decode_stretch(self._model, codes, start, start + chunk)), -1, 1)
             behind = max(0, start + chunk - config.reach_frames)
             codes, start = codes[:, behind:], start + chunk - behind
+
+    def heard_again(self, audio: NDArray[np.float32]) -> tuple[Codes, NDArray[np.float32]]:
+        """Audio (2, frames) at `sample_rate` as the codes that the prior knows, (codebooks, frames of codes), and as what they sound like."""
+        codes = self._model.encode(audio[None])[0, : self._model.prior_config.codebooks]
+        return codes, np.clip(synthesised(decode_stretch(self._model, codes, 0, codes.shape[1]), self.codec_config), -1, 1)
 
     def _asked(self, prompt: Prompt) -> tuple[Conditions, Understanding]:
         from gridtone_engine.text.moods import encoder

@@ -65,6 +65,7 @@ def open_network(path: Path, threads: int) -> Network:
     """A network as a function of its inputs, in order."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 3  # it warns of any number of rows but the two that the networks were written with
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has no base class of its own for what goes wrong with a file

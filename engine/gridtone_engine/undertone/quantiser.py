@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-LEAST_USE = 0.05
+LEAST_USE = 0.01
 """A vector whose moving count of latents a batch falls under this share of an even count is restarted."""
 
 

@@ -36,7 +36,7 @@ from gridtone_engine.undertone.synthesis import synthesised
 from gridtone_engine.undertone.torch_model import TorchModel
 
 WARM_UP_STEPS = 200
-LATENTS_PER_CODE = 16
+LATENTS_PER_CODE = 32
 """Latents that k-means is given, for each vector of a codebook."""
 HELD_OUT_SECONDS = 5.12
 LOG_SECONDS = 20

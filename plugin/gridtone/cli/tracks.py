@@ -31,10 +31,13 @@ def options_said(engine: str, pairs: tuple[str, ...], named: dict[str, Any]) -> 
 @click.command()
 @click.argument("text", default="")
 @click.option("--seconds", default=60.0, show_default=True, type=click.FloatRange(1, 3600), help="Length of the track.")
-@click.option("-o", "--output", default="track.wav", show_default=True, type=click.Path(dir_okay=False, path_type=Path), help="wav, flac, ogg or mp3.")
+@click.option(
+    "-o", "--output", default="track.wav", show_default=True, type=click.Path(dir_okay=False, allow_dash=True, path_type=Path), help="wav, flac, ogg or mp3."
+)
 @click.option("--engine", default="composer", show_default=True, help="Which engine makes it.")
 @click.option("--model", help="Which of the engine's models.")
 @click.option("--accept-licence", metavar="NAME", help="The licence of the model, by its name, where the engine asks for it.")
+@click.option("--stream", "streamed", is_flag=True, help="Write sound while it is sampled, as WAV; `-o -` is the standard output. For engines that can.")
 @click.option("--prime", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Audio to continue, for engines that can.")
 @click.option("--draft", is_flag=True, default=None, help="Rough and fast, for engines that can; what was sampled is kept, to be taken further.")
 @click.option("--start-level", type=click.IntRange(0), help="Begin below a draft of the same text, seconds and seed: 1 is below the top of three levels.")
@@ -53,6 +56,7 @@ def generate(
     engine: str,
     model: str | None,
     accept_licence: str | None,
+    streamed: bool,
     prime: Path | None,
     draft: bool | None,
     start_level: int | None,
@@ -61,17 +65,23 @@ def generate(
     **attributes: object,
 ) -> None:
     """Make one track from TEXT, in English or Chinese."""
+    from gridtone.cli.streaming import STDOUT, stream
     from gridtone.gate.check import check
     from gridtone.gate.finish import finish
     from gridtone_engine import Attributes, Prompt, open_engine
 
-    if output.suffix not in FORMATS:
+    if streamed and output != STDOUT and output.suffix != ".wav":
+        raise click.BadParameter(f"{output}: a stream is written as WAV; name a file .wav, or - for the standard output")
+    if not streamed and output.suffix not in FORMATS:
         raise click.BadParameter(f"{output}: the suffix says no format that can be written; use one of {', '.join(FORMATS)}")
     if not output.parent.is_dir():
         raise click.BadParameter(f"{output}: there is no folder {output.parent}")
     prompt = Prompt(text, seconds, seed, Attributes(**attributes), continue_from=prime)  # type: ignore[arg-type]
     named = {"model": model, "accept_licence": accept_licence, "draft": draft, "start_level": start_level}
     opened = open_engine(engine, **options_said(engine, pairs, named))
+    if streamed:
+        stream(opened, prompt, output)
+        return
     try:
         with progress_bar() as bar:
             task = bar.add_task("starting", total=1.0)
