@@ -12,6 +12,8 @@ reach. A change of state only picks a track.
 * `documents.py`  YAML files read so that every error has a line, a column and a likely fix
 * `rules/`        points, signals and states: which state the grid is in, and why
 * `proving/`      what an engineer does with rules before they play: tests, doubts, history replayed, explanations
+* `editing/`      the rules of a running site, edited on a page: checked, compared, saved as versions
+* `recent.py`     the readings of the last hours on disk, for a replay
 * `conductor.py`  from a state to a cue: which track plays now, or why there is silence
 * `stock/`        what to sample next, and the process that samples it
 * `gate/`         what every track must pass before anyone hears it

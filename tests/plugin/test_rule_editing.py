@@ -379,7 +379,7 @@ def test_the_running_service_keeps_readings_and_survives_a_disk_that_refuses(tmp
 
 
 def test_a_helper_that_hangs_or_dies_is_told_and_replaced() -> None:
-    helper = Helper()
+    helper = Helper(0)
     try:
         assert helper.call(60, os.getpid) != os.getpid()
         with pytest.raises(ValueError, match="could not convert"):

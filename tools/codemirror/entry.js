@@ -1,10 +1,10 @@
 // What the rules page uses of CodeMirror.
 
-export { acceptCompletion, autocompletion, closeBrackets, closeBracketsKeymap, completionKeymap, startCompletion } from "@codemirror/autocomplete";
-export { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
+export { autocompletion, closeBrackets, closeBracketsKeymap, completionKeymap } from "@codemirror/autocomplete";
+export { defaultKeymap, history, historyKeymap, isolateHistory } from "@codemirror/commands";
 export { yaml } from "@codemirror/lang-yaml";
 export { HighlightStyle, bracketMatching, codeFolding, foldGutter, foldKeymap, indentUnit, syntaxHighlighting } from "@codemirror/language";
-export { lintGutter, lintKeymap, nextDiagnostic, setDiagnostics } from "@codemirror/lint";
+export { lintGutter, lintKeymap, setDiagnostics } from "@codemirror/lint";
 export { MergeView } from "@codemirror/merge";
 export { highlightSelectionMatches, searchKeymap } from "@codemirror/search";
 export { Compartment, EditorState } from "@codemirror/state";

@@ -19,7 +19,7 @@ from gridtone.recent import Recent
 
 log = logging.getLogger(__name__)
 
-CHECK_SECONDS = 30.0
+CHECK_SECONDS = 120.0
 REPLAY_SECONDS = 240.0
 DAY = 86400.0
 
@@ -29,7 +29,7 @@ class RulesDesk:
 
     def __init__(self, site: Site, file: RulesFile, history: History, recent: Recent) -> None:
         self._site, self._file, self._history, self._recent = site, file, history, recent
-        self._checker, self._replayer = Helper(), Helper()
+        self._checker, self._replayer = Helper(0), Helper(10)
         self._saving = threading.Lock()
 
     def close(self) -> None:

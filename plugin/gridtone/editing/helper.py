@@ -1,6 +1,6 @@
 """A process of its own for what takes seconds of computing or hundreds of megabytes, and may be killed. It ends when nobody has asked it for a while.
 
-`python -m gridtone.editing.helper FD` is that process; it talks over the inherited file descriptor and ends when the other side closes it.
+`python -m gridtone.editing.helper FD NICENESS` is that process; it talks over the inherited file descriptor and ends when the other side closes it.
 """
 
 import os
@@ -15,7 +15,6 @@ from typing import Any, ParamSpec, TypeVar
 from gridtone.editing.views import HelperError
 
 IDLE_SECONDS = 300.0
-NICENESS = 10
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -24,7 +23,9 @@ T = TypeVar("T")
 class Helper:
     """Calls functions in the process, one after the other. Safe to use from any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, niceness: int) -> None:
+        """`niceness` 0: somebody waits for every answer; 10: everything else comes first."""
+        self._niceness = niceness
         self._lock = threading.Lock()
         self._process: tuple[subprocess.Popen[bytes], Connection] | None = None
         self._idle = threading.Timer(0, self._rest)
@@ -74,7 +75,7 @@ class Helper:
             ours, theirs = Pipe()
             with theirs:
                 process = subprocess.Popen(  # noqa: S603 (our own module)
-                    [sys.executable, "-m", "gridtone.editing.helper", str(theirs.fileno())],
+                    [sys.executable, "-m", "gridtone.editing.helper", str(theirs.fileno()), str(self._niceness)],
                     pass_fds=[theirs.fileno()],
                     env={**os.environ, "OMP_NUM_THREADS": "1"},
                     start_new_session=True,  # Ctrl-C is for the service
@@ -107,5 +108,5 @@ def _serve(connection: Connection) -> None:
 
 
 if __name__ == "__main__":
-    os.nice(NICENESS)
+    os.nice(int(sys.argv[2]))
     _serve(Connection(int(sys.argv[1])))

@@ -12,5 +12,5 @@
 * `asking.py`   an explanation, of a service or of a moment in a recording
 * `telling.py`  all that in a terminal
 
-Nothing here runs in the service: it is what an engineer asks of rules at a desk.
+Nothing here runs in the service: it is what an engineer asks of rules at a desk. The rules page asks it too, in a process of its own (`gridtone.editing`).
 """

@@ -9,6 +9,7 @@
 * `access.py`    tokens, sessions, host names, origins, security headers
 * `answers.py`   how answers and errors look as JSON
 * `api.py`       the routes
+* `rules_api.py` the routes of the rules page
 * `stream.py`    server-sent events
 * `openapi.py`   the API described for machines
 * `serving.py`   the web server around it

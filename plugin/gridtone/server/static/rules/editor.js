@@ -112,9 +112,9 @@ export class RulesEditor {
     this.view.setState(this.state(text, readOnly));
   }
 
-  /** Put another text in, which can be undone. */
+  /** Put another text in, which can be undone by itself. */
   replace(text) {
-    this.view.dispatch({ changes: { from: 0, to: this.view.state.doc.length, insert: text } });
+    this.view.dispatch({ changes: { from: 0, to: this.view.state.doc.length, insert: text }, annotations: cm.isolateHistory.of("full") });
   }
 
   /** Language, or dark and light, were chosen anew. */

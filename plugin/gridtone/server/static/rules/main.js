@@ -9,6 +9,7 @@ import { $, element, text } from "../page/elements.js";
 import { learn, say } from "../page/words.js";
 
 const CHECK_AFTER_MILLISECONDS = 400;
+const SAY_CHECKING_AFTER_MILLISECONDS = 1500;
 const LOOK_EVERY_MILLISECONDS = 2000;
 
 learn(WORDS);
@@ -104,12 +105,15 @@ function changed() {
 
 async function check() {
   const asked = editor.text;
+  const slow = setTimeout(() => text($("check-line"), say("checking")), SAY_CHECKING_AFTER_MILLISECONDS);
   let answer;
   try {
     answer = await ask("rules/check", "POST", { text: asked });
   } catch (problem) {
     text($("check-line"), problem.message);
     return;
+  } finally {
+    clearTimeout(slow);
   }
   if (asked !== editor.text) return; // a later check is on its way
   checked = answer;
@@ -139,6 +143,7 @@ function showMarks() {
 async function save() {
   if (!editable()) return;
   if (!dirty()) return tell(say("nothing_new"));
+  if (checked?.good === false) return tell(say("bad", { count: checked.marks.length }), true);
   const reason = $("reason").value.trim();
   if (!reason) {
     tell(say("reason_needed"), true);
