@@ -99,6 +99,19 @@ interface Shown {
   width: number;
   height: number;
   options?: object;
+  /** What its own query gave, and the state of the alert rule that is linked to it. */
+  values?: number[];
+  queryFailed?: boolean;
+  alertState?: data.AlertState;
+}
+
+function panelData({ values, queryFailed, alertState }: Shown): data.PanelData {
+  return {
+    series: values ? [data.toDataFrame({ fields: [{ name: 'alarms', type: data.FieldType.number, values }] })] : [],
+    state: queryFailed ? data.LoadingState.Error : data.LoadingState.Done,
+    alertState: alertState && { id: 1, dashboardUID: 'grid', panelId: 1, state: alertState },
+    timeRange: data.getDefaultTimeRange(),
+  };
 }
 
 let root: Root | null = null;
@@ -118,13 +131,13 @@ async function show(panels: Shown[], theme: 'dark' | 'light' = 'dark', known: st
     <data.ThemeContext.Provider value={made}>
       <ui.PortalContainer />
       <data.PluginContextProvider meta={meta}>
-        {panels.map(({ key, width, height, options }) => (
+        {panels.map(({ key, width, height, options, ...given }, number) => (
           <div key={key} id={key} style={{ width, height, margin: 8 }}>
             <ui.PanelChrome title="Grid music" width={width} height={height}>
               {(innerWidth, innerHeight) => (
                 <Panel
-                  id={1}
-                  data={{ series: [], state: data.LoadingState.Done, timeRange: data.getDefaultTimeRange() }}
+                  id={number + 1}
+                  data={panelData({ key, width, height, ...given })}
                   timeRange={data.getDefaultTimeRange()}
                   timeZone="utc"
                   options={plugin.onPanelMigration!({ options: options ?? {} } as never) as object}

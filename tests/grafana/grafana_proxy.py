@@ -32,7 +32,8 @@ PAGE = """<!doctype html><meta charset="utf-8"><title>Grafana</title><link rel="
 <div id="root"></div><div id="grafana-portal-container"></div>
 <script nonce="harness">window.grafanaBootData = {settings: {featureToggles: {}, namespace: "default"},
  user: {language: new URLSearchParams(location.search).get("lang") ?? "en-US",
- isSignedIn: true, uid: "u1", id: 1}, navTree: []}</script><script nonce="harness" type="module" src="/grafana.js"></script>"""
+ isSignedIn: true, uid: "u1", id: 1}, navTree: []}</script>
+<script nonce="harness">%s</script><script nonce="harness" type="module" src="/grafana.js"></script>"""
 
 
 @dataclass
@@ -54,6 +55,12 @@ class Grafana:
     build: str = "12"
     """Major version of the packages: a folder of `grafana-panel/build`."""
     requests: list[str] = field(default_factory=list)
+    script: str = ""
+    """Runs in the page before Grafana's."""
+    heard: list[Any] = field(default_factory=list)
+    """What that script posted to /heard."""
+    hang_ups: int = 0
+    """Raised, the events under way end."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -63,7 +70,7 @@ class Handler(BaseHTTPRequestHandler):
         path = urlsplit(self.path).path
         self.grafana.requests.append(self.path)
         if path == "/":
-            self._send(200, PAGE.encode(), "text/html; charset=utf-8")
+            self._send(200, (PAGE % self.grafana.script).encode(), "text/html; charset=utf-8")
         elif path in ("/grafana.js", "/grafana.css"):
             self._file(PANEL / "build" / self.grafana.build / path.removeprefix("/"))
         elif path.startswith(PLUGIN):
@@ -83,6 +90,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         if self.path.startswith("/apis/userstorage.grafana.app/"):
             self._keep()
+        elif self.path == "/heard":
+            self.grafana.heard.append(json.loads(self._body()))
+            self._send(200, b"{}", "application/json")
         else:
             self._proxy()
 
@@ -149,8 +159,9 @@ class Handler(BaseHTTPRequestHandler):
             parts.put(b"")
 
         threading.Thread(target=read, daemon=True).start()
+        hang_ups = self.grafana.hang_ups
         try:
-            while True:
+            while not (self.path.endswith("/events") and self.grafana.hang_ups > hang_ups):
                 block = [parts.get()]
                 if block[0]:
                     time.sleep(FLUSH_SECONDS)

@@ -29,6 +29,25 @@ def test_an_alarm_hushes_until_it_is_acknowledged_and_the_dwell_is_over(page: Pa
     assert stays_silent(page, 2), "the dwell"
     until_tone(page, 440)
     grafana.alerts_answer = 403
-    expect(page.get_by_text("Grafana could not be asked for the alarm")).to_be_visible()
+    expect(page.get_by_text("the alarm could not be read")).to_be_visible()
     until_silent(page)
     assert any("alertname%3D%22Feeder%20tripped%22" in request or "alertname%3D%22Feeder+tripped%22" in request for request in grafana.requests)
+
+
+@pytest.mark.parametrize("alarm", [{"values": [0, 2]}, {"alertState": "alerting"}])
+def test_the_panels_own_data_and_its_linked_alert_hush_as_well(page: Page, backend: MemoryBackend, alarm: dict[str, Any]) -> None:
+    backend.give("play", steady(backend, 440))
+    panel = {**FULL, "options": {"valuesHush": True, "dwellSeconds": 0}}
+    show(page, {**panel, "values": [5, 0]})
+    play(page)
+    until_tone(page, 440)
+    show(page, {**panel, **alarm})
+    until_silent(page)
+    show(page)
+    show(page, {**panel, "values": [0]})
+    assert stays_silent(page, 2), "cleared by itself, and on another dashboard meanwhile, not acknowledged"
+    page.get_by_role("button", name="Acknowledge").click()
+    until_tone(page, 440)
+    show(page, {**panel, "queryFailed": True})
+    expect(page.get_by_text("the alarm could not be read")).to_be_visible()
+    until_silent(page)

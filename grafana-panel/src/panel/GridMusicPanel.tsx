@@ -1,4 +1,4 @@
-import { type GrafanaTheme2, type PanelProps } from '@grafana/data';
+import { type GrafanaTheme2, type PanelData, type PanelProps } from '@grafana/data';
 import { css } from '@emotion/css';
 import { t } from '@grafana/i18n';
 import { getDataSourceSrv } from '@grafana/runtime';
@@ -6,6 +6,7 @@ import { Alert, useStyles2 } from '@grafana/ui';
 import React, { useEffect, useMemo, useSyncExternalStore } from 'react';
 
 import datasource from '../datasource/plugin.json';
+import { alarmIn } from './alarms';
 import { Controls } from './Controls';
 import { FeedbackButtons } from './FeedbackButtons';
 import { Notices } from './Notices';
@@ -17,7 +18,7 @@ import { TrackInfo } from './TrackInfo';
 const COMPACT_HEIGHT = 190;
 const COMPACT_WIDTH = 240;
 
-export function GridMusicPanel({ options, width, height, replaceVariables }: PanelProps<Options>) {
+export function GridMusicPanel({ id, data, options, width, height, replaceVariables }: PanelProps<Options>) {
   const uid = replaceVariables(options.datasource);
   const player = useMemo(() => {
     const found = uid ? getDataSourceSrv().getInstanceSettings(uid) : getDataSourceSrv().getList({ pluginId: datasource.id })[0];
@@ -28,22 +29,27 @@ export function GridMusicPanel({ options, width, height, replaceVariables }: Pan
       <Alert severity="info" title={t('panel.no_datasource', 'Add a gridtone data source, then choose it in the options of this panel.')} />
     );
   }
-  return <Music player={player} options={options} width={width} height={height} />;
+  return <Music id={id} player={player} data={data} options={options} width={width} height={height} />;
 }
 
 interface MusicProps {
+  id: number;
   player: Player;
+  data: PanelData;
   options: Options;
   width: number;
   height: number;
 }
 
-function Music({ player, options, width, height }: MusicProps) {
+function Music({ id, player, data, options, width, height }: MusicProps) {
   const view = useSyncExternalStore(player.subscribe, player.getView);
   const styles = useStyles2(getStyles);
   const compact = height < COMPACT_HEIGHT || width < COMPACT_WIDTH;
-  const { alertName, dwellSeconds, crossfadeSeconds, stayOn, autoplay } = options;
+  const { alertName, alertStates, valuesHush, dwellSeconds, crossfadeSeconds, stayOn, autoplay } = options;
   useEffect(() => player.wish({ alertName, dwellSeconds, crossfadeSeconds, stayOn }), [player, alertName, dwellSeconds, crossfadeSeconds, stayOn]);
+  const panel = `${data.request?.dashboardUID ?? ''} ${id}`;
+  useEffect(() => player.seePanel(panel, alarmIn(data, alertStates, valuesHush)), [player, panel, data, alertStates, valuesHush]);
+  useEffect(() => () => player.panelGone(panel), [player, panel]);
   useEffect(() => {
     if (autoplay) {
       player.play();

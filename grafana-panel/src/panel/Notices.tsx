@@ -44,7 +44,7 @@ function gravest(player: Player, view: View): Notice | null {
     return { text, label: t('notice.acknowledge', 'Acknowledge'), act: () => player.acknowledge() };
   }
   if (view.hush === 'unknown') {
-    return { text: t('notice.alarms_unknown', 'Silent: Grafana could not be asked for the alarm. Check your permission to read alerts.') };
+    return { text: t('notice.alarms_unknown', 'Silent: the alarm could not be read. Check your permission to read alerts, and the query of this panel.') };
   }
   if (view.hush === 'dwell') {
     return { text: t('notice.dwell', 'The alarm is acknowledged; the music comes back in a moment.') };

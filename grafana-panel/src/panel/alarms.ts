@@ -1,3 +1,4 @@
+import { type AlertState, FieldType, LoadingState, type PanelData } from '@grafana/data';
 import { getBackendSrv } from '@grafana/runtime';
 import { lastValueFrom } from 'rxjs';
 
@@ -23,12 +24,12 @@ export class AlarmWatch {
 
   constructor(public dwellSeconds: number) {}
 
-  /** What Alertmanager says at `now` (seconds); null where it could not be asked. */
-  see(alerts: Alert[] | null, now: number): void {
+  /** The alerts at `now` (seconds); `blind` where not all could be asked for. */
+  see(alerts: Alert[], now: number, blind = false): void {
     const before = this.pending.size > 0 || this.blind;
-    this.blind = alerts === null;
+    this.blind = blind;
     const current = new Set<string>();
-    for (const alert of alerts ?? []) {
+    for (const alert of alerts) {
       const key = `${alert.fingerprint} ${alert.startsAt}`;
       current.add(key);
       if (alert.status.state === 'suppressed') {
@@ -37,7 +38,7 @@ export class AlarmWatch {
         this.pending.add(key);
       }
     }
-    if (alerts) {
+    if (!blind) {
       this.acknowledged.forEach((key) => current.has(key) || this.acknowledged.delete(key));
     }
     this.settle(before, now);
@@ -65,6 +66,17 @@ export class AlarmWatch {
       this.clearSince = now;
     }
   }
+}
+
+/** What a panel's own data says: whether there is an alarm, or null where its query failed. */
+export function alarmIn(data: PanelData, states: AlertState[], valuesHush: boolean): boolean | null {
+  if (data.alertState && states.includes(data.alertState.state)) {
+    return true;
+  }
+  if (valuesHush && data.state === LoadingState.Error) {
+    return null;
+  }
+  return valuesHush && data.series.some((frame) => frame.fields.some((field) => field.type === FieldType.number && Number(field.values.at(-1)) > 0));
 }
 
 /** The alerts with this name, now. */

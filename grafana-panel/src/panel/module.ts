@@ -1,4 +1,4 @@
-import { PanelPlugin } from '@grafana/data';
+import { AlertState, PanelPlugin } from '@grafana/data';
 import { t } from '@grafana/i18n';
 
 import { loadWords } from '../service/words';
@@ -51,13 +51,33 @@ export const plugin = new PanelPlugin<Options>(GridMusicPanel).setMigrationHandl
       category: alarms,
       defaultValue: DEFAULTS.alertName,
     })
+    .addMultiSelect({
+      path: 'alertStates',
+      name: t('options.alert_states', "States of this panel's alert that hush the music"),
+      description: t('options.alert_states_help', 'Of an alert rule that is linked to this panel; seen when the dashboard refreshes.'),
+      category: alarms,
+      defaultValue: DEFAULTS.alertStates,
+      settings: {
+        options: [
+          { value: AlertState.Alerting, label: t('options.alerting', 'Firing') },
+          { value: AlertState.Pending, label: t('options.pending', 'Pending') },
+          { value: AlertState.NoData, label: t('options.no_data', 'No data') },
+        ] as never, // the builder has one type for an option and for the choice of several
+      },
+    })
+    .addBooleanSwitch({
+      path: 'valuesHush',
+      name: t('options.values', 'Values above 0 hush the music'),
+      description: t('options.values_help', "The last value of the panel's own query, such as the number of open alarms. A query that fails hushes as well."),
+      category: alarms,
+      defaultValue: DEFAULTS.valuesHush,
+    })
     .addNumberInput({
       path: 'dwellSeconds',
       name: t('options.dwell', 'Silence after acknowledgement (seconds)'),
       category: alarms,
       defaultValue: DEFAULTS.dwellSeconds,
       settings: { min: 0, max: 3600, integer: true },
-      showIf: (options) => options.alertName !== '',
     })
     .addBooleanSwitch({
       path: 'showTrack',

@@ -2,7 +2,7 @@ import { AudioEngine } from '../../../plugin/gridtone/server/static/player/audio
 import { type Problem } from '../service/problem';
 import { Service } from '../service/service';
 import { type Cue, type Standing } from '../service/types';
-import { AlarmWatch, askAlerts, type Hush } from './alarms';
+import { AlarmWatch, type Alert, askAlerts, type Hush } from './alarms';
 import { ServiceClock } from './clock';
 import { Connection, type Link } from './connection';
 import { openTurn } from './turn';
@@ -54,6 +54,8 @@ export class Player {
   private looking: ReturnType<typeof setInterval> | null = null;
   private leaving: ReturnType<typeof setTimeout> | null = null;
   private askedAlertsAt: number | null = null;
+  private servedAlerts: Alert[] | null = [];
+  private readonly panelAlarms = new Map<string, boolean | null>();
   private hushed = false;
   private view: View = {
     link: 'connecting',
@@ -134,6 +136,20 @@ export class Player {
     this.look();
   }
 
+  /** What a panel's own data says: whether there is an alarm, or null where it cannot tell. An alarm stays until it is acknowledged. */
+  seePanel(panel: string, alarm: boolean | null): void {
+    this.panelAlarms.set(panel, alarm);
+    this.judge();
+  }
+
+  /** A panel is no longer shown. What it said of alarms stands; that it could not tell is over. */
+  panelGone(panel: string): void {
+    if (this.panelAlarms.get(panel) === null) {
+      this.panelAlarms.delete(panel);
+      this.judge();
+    }
+  }
+
   acknowledge(): void {
     this.alarms.acknowledge(this.clock.localSeconds());
     this.look();
@@ -161,11 +177,17 @@ export class Player {
     if (this.view.mutedUntil > 0 && this.view.mutedUntil <= Date.now()) {
       this.show({ mutedUntil: 0 });
     }
+  }
+
+  private judge(): void {
+    const fromPanels = [...this.panelAlarms].filter(([, alarm]) => alarm).map(([panel]): Alert => ({ fingerprint: panel, startsAt: '', status: { state: 'active' } }));
+    const blind = this.servedAlerts === null || [...this.panelAlarms.values()].includes(null);
+    this.alarms.see([...(this.servedAlerts ?? []), ...fromPanels], this.clock.localSeconds(), blind);
     this.hushAsNeeded();
   }
 
   private hushAsNeeded(): void {
-    const hush = this.wishes.alertName ? this.alarms.hush(this.clock.localSeconds()) : null;
+    const hush = this.alarms.hush(this.clock.localSeconds());
     const hushed = hush !== null || this.view.mutedUntil > 0;
     if (hushed !== this.hushed) {
       this.hushed = hushed;
@@ -179,19 +201,15 @@ export class Player {
   private async lookAtAlarms(): Promise<void> {
     const now = this.clock.localSeconds();
     if (!this.wishes.alertName) {
-      return;
+      this.servedAlerts = [];
+    } else if (this.askedAlertsAt === null) {
+      this.askedAlertsAt = now;
+      this.servedAlerts = await askAlerts(this.wishes.alertName).catch(() => null);
+      this.askedAlertsAt = null;
+    } else if (now - this.askedAlertsAt > ALERTS_LATE_SECONDS) {
+      this.servedAlerts = null;
     }
-    if (this.askedAlertsAt !== null) {
-      if (now - this.askedAlertsAt > ALERTS_LATE_SECONDS) {
-        this.alarms.see(null, now);
-      }
-      return;
-    }
-    this.askedAlertsAt = now;
-    const alerts = await askAlerts(this.wishes.alertName).catch(() => null);
-    this.askedAlertsAt = null;
-    this.alarms.see(alerts, this.clock.localSeconds());
-    this.hushAsNeeded();
+    this.judge();
   }
 
   private leave(): void {

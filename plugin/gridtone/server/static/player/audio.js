@@ -155,7 +155,9 @@ export class AudioEngine {
     this.#fade(deck, 0, 1, start, Math.max(cue.crossfade_seconds, CUT_SECONDS));
     source.start(start, this.#wholeFrames(place.offset));
     source.onended = () => {
+      source.disconnect();
       gain.disconnect();
+      source.buffer = null; // 20 MB a minute, which would wait for the node's own collection
       this.#decks = this.#decks.filter((other) => other !== deck);
     };
     this.#decks = [...this.#decks, deck];
@@ -216,6 +218,7 @@ export class AudioEngine {
         const bytes = await this.fetchAudio(id, codec);
         const buffer = bytes && (await this.#context.decodeAudioData(bytes));
         if (buffer) {
+          for (let i = 0; i < buffer.numberOfChannels; i++) buffer.getChannelData(i); // so that the browser's collector knows how large it is
           this.#tell("");
           return buffer;
         }
