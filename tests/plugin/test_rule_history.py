@@ -14,8 +14,9 @@ from pyarrow import parquet
 from gridtone.cli import main
 from gridtone.documents import parse_document
 from gridtone.proving.timeline import STEP_SECONDS, Difference, differences, figures, replay
-from gridtone.rules import Evaluator, Rules, load_pack, load_rules
+from gridtone.rules import Evaluator, Rules, load_rules
 from gridtone.rules.explanation import explain
+from gridtone.rules.source import Pack, read_source
 from gridtone.stock.settings import StockSettings
 from gridtone_adapters import Quality, Reading, ReplayConfig
 from gridtone_adapters.recording import Recording
@@ -23,6 +24,7 @@ from gridtone_adapters.replay import ReplayAdapter
 from memory_backend import MemoryBackend, running
 
 START = 1_767_225_600  # 2026-01-01
+HURRIED = read_source(Pack(pack="transmission", longest_wait=10))
 RULES = """
 gridtone: 1
 signals: {load: {of: grid/load_mw, unit: MW, title: load}}
@@ -158,8 +160,8 @@ def test_a_replay_finds_what_the_service_would_have_found(tmp_path: Path):
         for s in range(0, 3000, 5) if not 1000 < s < 1200 for name in names
     ]  # fmt: skip
     (tmp_path / "r.csv").write_text("time,point,value\n" + "".join(f"{t},{p},{v!r}\n" for t, p, v in rows))
-    [timeline] = replay(Recording(ReplayConfig(file=tmp_path / "r.csv")).moments(STEP_SECONDS), [load_pack("transmission")])
-    evaluator, seen = Evaluator(load_pack("transmission"), float(START)), {}
+    [timeline] = replay(Recording(ReplayConfig(file=tmp_path / "r.csv")).moments(STEP_SECONDS), [HURRIED])
+    evaluator, seen = Evaluator(HURRIED, float(START)), {}
     for now in range(START, START + 3000):  # a service that ticks every second, and then takes what arrives
         readings = [Reading(p, v, float(t)) for t, p, v in rows if t == now]
         for standing in (evaluator.tick(now), evaluator.ingest(readings, now)):
@@ -184,7 +186,7 @@ def test_explain_a_moment_of_a_recording(history: Path, tmp_path: Path):
 
 
 def test_explain_knows_hold_priority_and_quality():
-    evaluator = Evaluator(load_pack("transmission"), float(START))
+    evaluator = Evaluator(HURRIED, float(START))
     calm = {"grid/load_pct": 70, "grid/load_rate_pct_per_h": 0, "line/A/loading_pct": 120, "line/A/in_service": 1, "bus/1/vm_pu": 1, "bus/1/energized": 1}
     evaluator.ingest([Reading(point, value, START, "", Quality.GOOD) for point, value in calm.items()], START)
     explanation = explain(evaluator, START + 4)
@@ -195,7 +197,7 @@ def test_explain_knows_hold_priority_and_quality():
     assert [state.state for state in explanation.states][:2] == ["in_extremis", "emergency"] and explanation.states[-1].state == "day"
     emergency = explanation.states[1]
     assert emergency.entered and emergency.clear.startswith("max_loading < 95") and emergency.comparisons[0].margin == 20
-    assert {signal.name for signal in explanation.signals} == set(load_pack("transmission").signals)
+    assert {signal.name for signal in explanation.signals} == set(HURRIED.signals)
     assert explain(evaluator, START + 11).standing.holds_until == START + 10  # until the next tick looks
     evaluator.tick(START + 11)
     assert explain(evaluator, START + 11).standing.holds_until is None

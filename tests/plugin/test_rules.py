@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 
+import gridtone.rules
 from gridtone.documents import parse_document
-from gridtone.rules import NO_DATA, NO_STATE, Evaluator, Rules, load_pack
+from gridtone.rules import NO_DATA, NO_STATE, Evaluator, Rules, load_pack, pack_names
 from gridtone.rules.condition import OPERATORS
 from gridtone.rules.parser import parse
 from gridtone.rules.points import Patterns
+from gridtone.rules.source import Pack, read_source
 from gridtone_adapters import Quality, Reading
 
 SIGNALS = """
@@ -391,14 +393,30 @@ def test_the_transmission_pack_knows_the_operating_states(differences: dict[str,
     evaluator.ingest([Reading(point, value, 1.0) for point, value in differences.items()], 1)
     assert evaluator.active == expected
     assert evaluator.standing(1).reason["en"] == reason
-    evaluator.ingest([Reading(point, value, 100.0) for point, value in calm_grid().items()], 100)
+    evaluator.ingest([Reading(point, value, 1000.0) for point, value in calm_grid().items()], 1000)
     assert evaluator.active == "day"
-    evaluator.tick(160)
+    evaluator.tick(1060)
     assert evaluator.active == NO_DATA
 
 
-def test_the_moods_of_the_pack_differ_and_the_grave_ones_are_calm_and_sparse() -> None:
-    pack = load_pack("transmission")
+def test_every_pack_has_its_tests_and_the_five_operating_states() -> None:
+    assert pack_names() == ["distribution", "plant", "transmission"]
+    for name in pack_names():
+        assert (Path(gridtone.rules.__file__).parent / f"packs/{name}.test.yaml").exists()
+        assert {state.severity for state in load_pack(name).states.values()} == {"normal", "alert", "emergency", "in_extremis", "restorative"}
+        assert all(state.hold >= 120 for state in load_pack(name).states.values() if state.when)
+
+
+def test_waiting_can_be_shortened_for_a_grid_that_runs_faster_than_the_clock() -> None:
+    hurried = read_source(Pack(pack="plant", longest_wait=10))
+    assert {state.hold for state in hurried.states.values()} == {0.0, 10.0}
+    assert {state.for_ for state in hurried.states.values()} == {0.0, 10.0}
+    assert hurried.signals == load_pack("plant").signals
+
+
+@pytest.mark.parametrize("name", pack_names())
+def test_the_moods_of_a_pack_differ_and_the_grave_ones_are_calm_and_sparse(name: str) -> None:
+    pack = load_pack(name)
     prompts = {name: state.prompt.for_engine() for name, state in pack.states.items() if state.prompt is not None}
     assert set(prompts) == set(pack.states)
     assert len({prompt.attributes.tempo_bpm for prompt in prompts.values()}) == len(prompts)
