@@ -6,7 +6,11 @@
 `create_app` builds a Flask application over any `Backend` (see `backend.py`); `serve` runs it behind cheroot, in this process, until it is told to stop.
 
 * `settings.py`  where to listen, and who may
-* `access.py`    tokens, sessions, host names, origins, security headers
+* `access.py`    who may do what: roles, host names, origins, how often
+* `tokens.py`    tokens, kept as hashes
+* `signing.py`   sessions and links
+* `throttle.py`  how often
+* `headers.py`   security headers
 * `answers.py`   how answers and errors look as JSON
 * `api.py`       the routes
 * `rules_api.py` the routes of the rules page
