@@ -27,6 +27,7 @@ SOCKET_SECONDS = 5
 """A sender that is slower than this between two packets is dropped."""
 RETRY_SECONDS = 5.0
 STATUSES = {"firing": 1.0, "resolved": 0.0}
+HIGHEST_PRIORITY = 1.0
 UNNAMED = "-"
 """Stands for a label that an alert lacks: no alert is lost for want of one."""
 
@@ -235,8 +236,8 @@ class WebhookAdapter:
     def _priority(self, text: str) -> float:
         known = self._config.priorities.get(text.strip().lower())
         if known is None:
-            known = float(text) if text.strip().isdecimal() and len(text) < 10 else 1.0
-        return known
+            known = float(text) if text.strip().isdecimal() and len(text) < 10 else HIGHEST_PRIORITY
+        return float(known)
 
 
 class _Refusal(Exception):  # noqa: N818 - not an error of ours

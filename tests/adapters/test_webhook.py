@@ -122,6 +122,7 @@ def test_an_alert_of_alertmanager_comes_and_goes(hook: Hook):
     assert (active.point, active.value, active.quality) == ("alert/TransformerHot/1a30ba71cca2921f/active", 1.0, Quality.GOOD)
     assert active.time == datetime(2026, 11, 20, 5, 52, 26, 739266, tzinfo=UTC).timestamp()
     assert (priority.point, priority.value) == ("alert/TransformerHot/1a30ba71cca2921f/priority", 1.0)
+    assert type(priority.value) is float
     assert heartbeat.point == "alert/heartbeat" and sent <= heartbeat.time <= time.time()
 
     hook.send(alertmanager(status="resolved", endsAt="2026-11-20T06:00:00Z"))

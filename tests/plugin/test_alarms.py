@@ -1,17 +1,24 @@
 """Alarms as telemetry brings them: their states, floods, chattering, and what nobody can tell."""
 
+import json
 import math
+import re
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gridtone.alarms import AlarmBoard, AlarmSettings
-from gridtone.config import load_site
-from gridtone.documents import DocumentError
-from gridtone_adapters import Quality, Reading
+from gridtone.config import Site, load_site
+from gridtone.documents import Document, DocumentError
+from gridtone_adapters import MqttTopic, Quality, Reading, Secret, open_adapter
+from gridtone_adapters.payloads import TopicReader
+from waiting import PATIENCE_SECONDS, free_port, until
 
 NOW = 1_000_000.0
 PARTS = {"active": "alarm/*/active", "acknowledged": "alarm/*/acknowledged", "shelved": "alarm/*/shelved", "priority_of": "alarm/*/priority"}
@@ -231,6 +238,52 @@ def test_too_many_alarms_to_follow_are_unknown_and_cleared_ones_give_way(monkeyp
     told(alarms, NOW, **{f"N{number}_{part}": value for number in range(99) for part, value in (("active", 0), ("acknowledged", 1))})
     told(alarms, NOW, Y_active=1)
     assert not alarms.problems(NOW) and "Y" in states(alarms)
+
+
+def test_a_json_document_with_fields_is_an_alarm():
+    topic = MqttTopic(
+        topic="scada/alarm/{id}", point="alarm/{id}", values={"state.active": "active", "state.ack": "acknowledged", "prio": "priority"}, time_path="t"
+    )
+    reader = TopicReader(topic).for_topic("scada/alarm/T1")
+    assert reader
+    alarms, now = board(), time.time()
+    for ack, state in ((False, "unacknowledged"), (True, "acknowledged")):
+        document = json.dumps({"state": {"active": True, "ack": ack}, "prio": 2, "t": now}).encode()
+        alarms.take("scada", reader.read(document, now, True, lambda reason: None), now)
+        [alarm] = alarms.views(now)
+        assert (alarm.name, alarm.state, alarm.priority) == ("T1", state, "high")
+
+
+def test_the_handbooks_webhook_brings_alarms_of_prometheus(monkeypatch: pytest.MonkeyPatch):
+    page = (Path(__file__).parents[2] / "docs/adapters.md").read_text(encoding="utf-8")
+    [example] = [text for text in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "kind: webhook" in text]
+    site = Document(example, Path("adapters.md")).validate(Site)
+    monkeypatch.setenv("ALERT_TOKEN", "secret-of-the-senders")
+    here = {"host": "127.0.0.1", "port": free_port(), "tls": None, "token": Secret(env="ALERT_TOKEN")}
+    config = site.adapters[0].model_copy(update=here)
+    adapter, alarms = open_adapter(config), AlarmBoard(site.alarms)
+    threading.Thread(target=lambda: [alarms.take(adapter.name, batch, time.time()) for batch in adapter.batches()], daemon=True).start()
+    until(lambda: adapter.health().connected)
+    assert "no heartbeat" in alarms.problems(time.time())[0]["en"]
+
+    def send(status: str, **labels: str) -> None:
+        alert = {"status": status, "labels": labels, "startsAt": "2026-11-20T07:00:00Z", "endsAt": "2026-11-20T08:00:00Z", "fingerprint": "f1"}
+        url = f"http://127.0.0.1:{here['port']}/alerts"
+        answer = requests.post(url, json={"alerts": [alert]}, headers={"Authorization": "Bearer secret-of-the-senders"}, timeout=PATIENCE_SECONDS)
+        assert answer.ok, answer.text
+
+    try:
+        send("firing", alertname="Watchdog")
+        until(lambda: not alarms.problems(time.time()))
+        assert alarms.counts() == (0, 0)
+        send("firing", alertname="TransformerHot", severity="critical")
+        until(lambda: alarms.counts() == (1, 1))
+        [alarm] = alarms.views(time.time())
+        assert (alarm.name, alarm.state, alarm.priority) == ("TransformerHot/f1", "unacknowledged", "critical")
+        send("resolved", alertname="TransformerHot", severity="critical")
+        until(lambda: alarms.counts() == (0, 0))
+    finally:
+        adapter.close()
 
 
 @given(

@@ -216,7 +216,7 @@ class AlarmBoard:
         return None
 
     def _hear(self, alarm: Alarm, part: str, reading: Reading, at: float, now: float) -> None:
-        alarm.said[part] = math.nan if reading.quality == Quality.BAD else reading.value
+        alarm.said[part] = math.nan if reading.quality == Quality.BAD else float(reading.value)
         alarm.heard_at = max(alarm.heard_at, at)
         if part not in ("state", "active") or (state := alarm.judged()) in (UNKNOWN, "shelved"):
             return
