@@ -58,7 +58,10 @@ class Site(BaseModel):
 
     def load_rules(self) -> Rules:
         """The rules that this site plays by. Raises DocumentError, or ValueError for an unknown pack."""
-        rules = read_source(self.rules_file() or self.rules)
+        return self.as_played(read_source(self.rules_file() or self.rules))
+
+    def as_played(self, rules: Rules) -> Rules:
+        """Rules of the file that stands for this site's, with what its entry of a pack says of them."""
         return hurried(rules, self.rules) if isinstance(self.rules, Pack) else rules
 
 

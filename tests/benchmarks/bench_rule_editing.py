@@ -14,7 +14,6 @@ from gridtone.editing.comparing import compare
 from gridtone.editing.helper import Helper
 from gridtone.recent import Recent
 from gridtone.rules import Evaluator, load_pack, pack_file
-from gridtone.stock.settings import StockSettings
 from gridtone_adapters import Reading
 
 DAY = 86_400
@@ -61,7 +60,7 @@ def main() -> None:
         start = float(int(time.time()) - DAY)
         longest, total, size = record_a_day(Path(folder) / "readings", start)
         began = time.process_time()
-        comparison = compare(text, edited, Path(folder) / "readings", start, start + DAY, StockSettings())
+        comparison = compare(text, edited, Path(folder) / "readings", start, start + DAY, Site())
         replayed = time.process_time() - began
         many = one_look_at_many(Path(folder) / "many")
     helper, site = Helper(0), Site()

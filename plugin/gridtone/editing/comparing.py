@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from gridtone import recent
+from gridtone.config import Site
 from gridtone.documents import parse_document
 from gridtone.editing.views import Comparison, NoReadingsError, Outcome, StateName
 from gridtone.proving.timeline import Difference, Stretch, Timeline, differences, figures, replay
@@ -25,13 +26,13 @@ NOTHING = (
 Lasting = TypeVar("Lasting", Stretch, Difference)
 
 
-def compare(current: str, edited: str, readings: Path, start: float, end: float, stock: StockSettings) -> Comparison:
+def compare(current: str, edited: str, readings: Path, start: float, end: float, site: Site) -> Comparison:
     """Replay what `gridtone.recent` keeps in the folder `readings` since `start`. Raises DocumentError or NoReadingsError."""
     kept = recent.survey(readings, start)
     if not kept.points:
         raise NoReadingsError("no readings of the last hours are kept yet")
     texts = list(dict.fromkeys((current, edited)))
-    rules = [parse_document(text, Rules) for text in texts]
+    rules = [site.as_played(parse_document(text, Rules)) for text in texts]
     counter = _Counted(chain(recent.moments(readings, start), [(end, [])]))
     timelines = dict(zip(texts, replay(counter, [_patient(each, kept.spacing_seconds) for each in rules]), strict=True))
     one, other = timelines[current], timelines[edited]
@@ -42,8 +43,8 @@ def compare(current: str, edited: str, readings: Path, start: float, end: float,
         one.stretches[-1].end,
         counter.readings,
         kept.spacing_seconds,
-        _outcome(one, stock),
-        _outcome(other, stock),
+        _outcome(one, site.stock),
+        _outcome(other, site.stock),
         sum(difference.end - difference.start for difference in differing),
         shown,
         len(differing) - len(shown),

@@ -64,7 +64,7 @@ class RulesDesk:
         self._recent.write()
         now = time.time()
         current = self._file.read().text
-        return self._replayer.call(REPLAY_SECONDS, compare, current, text, self._recent.folder, now - DAY, now, self._site.stock)
+        return self._replayer.call(REPLAY_SECONDS, compare, current, text, self._recent.folder, now - DAY, now, self._site)
 
     def save(self, text: str, base: str, author: str, reason: str, restores: int | None = None) -> RulesVersion:
         """Write the rules and keep them as a version; the service takes them over within a second or two. `base` is the fingerprint of what was edited.

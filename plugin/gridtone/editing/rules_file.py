@@ -60,7 +60,7 @@ class RulesFile:
         raw = path.read_bytes() if path else b""
         text = raw.decode("utf-8-sig", errors="replace")
         windows = "\r\n" in text
-        text = text.replace("\r\n", "\n")
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
         fingerprint = hashlib.sha256(raw).hexdigest()
         if isinstance(self._site.rules, Rules):
             return Found("inline", str(path or "the environment"), _inline(path) if path else "", fingerprint, windows)
