@@ -21,7 +21,7 @@ from flask.testing import FlaskClient
 from gridtone.cli import main
 from gridtone.person import Role
 from gridtone.server import ServerSettings, create_app
-from gridtone.server.access import GUESSES_A_MINUTE, needs, person
+from gridtone.server.access import GUESSES_A_MINUTE, SIGN_INS_A_MINUTE, needs, person
 from gridtone.server.signing import LINK_SECONDS
 from gridtone.server.tokens import TokenError, TokenFile
 from memory_backend import MemoryBackend, chord, running
@@ -256,19 +256,21 @@ def long_minute(monkeypatch: pytest.MonkeyPatch) -> int:
     return 3600
 
 
-def test_ever_other_wrong_tokens_are_guesses_and_one_old_token_is_not(folder: Path, long_minute: int) -> None:
+def test_ever_other_wrong_tokens_are_guesses_and_one_old_token_is_not(folder: Path, long_minute: int, monkeypatch: pytest.MonkeyPatch) -> None:
     token = TokenFile(folder).create("desk", "listener")
+    monkeypatch.setenv("BY_HAND", guessable := "correct-horse-battery")
     backend = MemoryBackend()
-    with running(backend, folder) as url:
-        cookies = requests.post(f"{url}/api/v1/session", json={"token": token}, timeout=PATIENCE_SECONDS).cookies
+    with running(backend, folder, token_env="BY_HAND") as url:
+        cookies = requests.post(f"{url}/api/v1/session", json={"token": guessable}, timeout=PATIENCE_SECONDS).cookies
         for _ in range(3 * GUESSES_A_MINUTE):
             assert status(url, "what a forgotten panel still sends") == 401
-        assert status(url, token) == 200, "others behind the same proxy do not suffer"
+        assert status(url, guessable) == 200
         refused = next(answer for number in range(2 * GUESSES_A_MINUTE) if (answer := ask(url, f"guess {number}")).status_code == 429)
         assert refused.json()["error"]["code"] == "too_many_guesses"
         assert 0 < int(refused.headers["Retry-After"]) <= long_minute
-        assert status(url, token) == 429, "or a guess that hits would tell"
-        assert requests.post(f"{url}/api/v1/session", json={"token": token}, timeout=PATIENCE_SECONDS).status_code == 429
+        assert status(url, guessable) == 429, "or a guess that hits would tell"
+        assert requests.post(f"{url}/api/v1/session", json={"token": guessable}, timeout=PATIENCE_SECONDS).status_code == 429
+        assert status(url, token) == 200, "nobody guesses this one, and others behind the same proxy do not suffer"
         assert requests.get(url + STATE, cookies=cookies, timeout=PATIENCE_SECONDS).ok, "who is signed in stays so"
     assert actions(backend).count(("gridtone", "token_refused", "api.state")) == GUESSES_A_MINUTE
 
@@ -286,6 +288,15 @@ def test_too_many_requests_are_told_when_to_come_again_and_the_music_goes_on(fol
         with requests.get(f"{url}/api/v1/events", headers=bearer(one), stream=True, timeout=PATIENCE_SECONDS) as stream:
             assert stream.ok
         assert status(url, path="/healthz") == 200
+
+
+def test_nobody_fills_the_audit_log_with_sign_ins(folder: Path, long_minute: int) -> None:
+    token = TokenFile(folder).create("desk", "listener")
+    backend = MemoryBackend()
+    client = create_app(backend, ServerSettings(), folder).test_client()
+    answers = [client.post("/api/v1/session", json={"token": token}).status_code for _ in range(SIGN_INS_A_MINUTE + 5)]
+    assert answers == [204] * SIGN_INS_A_MINUTE + [429] * 5
+    assert actions(backend).count(("desk", "signed_in", "page")) == SIGN_INS_A_MINUTE
 
 
 def ask(url: str, token: str) -> requests.Response:

@@ -24,8 +24,10 @@ COOKIE = "gridtone_session"
 UNCOUNTED = frozenset({"api.healthz", "api.events", "api.audio"})
 """Endpoints that may be asked as often as one likes: a probe, and the music, which must not stop because somebody's page asks too often."""
 MINUTE_SECONDS = 60.0
+SIGN_INS_A_MINUTE = 60
+"""From one address: each is an entry in the audit log, which never shrinks."""
 GUESSES_A_MINUTE = 10
-"""Different wrong tokens from one address, before no token is looked at."""
+"""Different wrong tokens from one address, before only those that `gridtone token` made are looked at."""
 
 View = TypeVar("View", bound=Callable[..., Response])
 
@@ -73,6 +75,7 @@ class Access:
         self._origins = frozenset(settings.allowed_origins)
         self._own_names = {"localhost", "127.0.0.1", "::1", settings.host}
         self._requests = Throttle(settings.max_requests_a_minute, MINUTE_SECONDS)
+        self._sign_ins = Throttle(SIGN_INS_A_MINUTE, MINUTE_SECONDS)
         self._guesses = Throttle(GUESSES_A_MINUTE, MINUTE_SECONDS)
         self._wrong = Throttle(1, MINUTE_SECONDS)
         self._told = Throttle(1, 60 * MINUTE_SECONDS)
@@ -99,6 +102,9 @@ class Access:
 
     def open_session(self, text: str, response: Response) -> None:
         """Give the browser a cookie, since its EventSource cannot send a token. The cookie proves the token without holding it, and dies with it."""
+        if wait := self._sign_ins.count(request.remote_addr):
+            hint = "wait as long as Retry-After says"
+            raise ApiError(429, "too_many_requests", f"more than {SIGN_INS_A_MINUTE} sign-ins a minute came from here", hint, retry_seconds=wait)
         token = self._find(text)
         if token is None:
             log.warning("sign-in refused from %s: unknown token", request.remote_addr)
@@ -161,12 +167,14 @@ class Access:
         return listener
 
     def _find(self, text: str) -> Token | None:
-        """The token that reads so, if not too many wrong ones came from that address."""
-        if wait := self._guesses.wait_seconds(request.remote_addr):
+        """The token that reads so. After too many wrong ones from an address only one that nobody can guess, so that others behind a proxy do not suffer."""
+        token = self._tokens.find(text)
+        wait = self._guesses.wait_seconds(request.remote_addr)
+        if wait and (token is None or not token.random):
             hint = "wait as long as Retry-After says"
             raise ApiError(429, "too_many_guesses", f"too many wrong tokens came from {request.remote_addr}", hint, retry_seconds=wait)
         g.offered = hash_of(text)
-        return self._tokens.find(text)
+        return token
 
     def _count_wrong(self, response: Response) -> Response:
         """The same wrong token again is somebody's old one; ever others are guesses."""

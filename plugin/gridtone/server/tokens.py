@@ -54,6 +54,11 @@ class Token:
         return f"{self.name}: {self.role}{f', made {self.created:%Y-%m-%d %H:%M:%S}' if self.created else ''}"
 
     @property
+    def random(self) -> bool:
+        """Made here, of 256 random bits; not written by somebody into a file or a variable."""
+        return self.created is not None
+
+    @property
     def expired(self) -> bool:
         return self.expires is not None and self.expires <= datetime.now(UTC)
 
