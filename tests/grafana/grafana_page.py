@@ -55,6 +55,12 @@ def steady(backend: MemoryBackend, hertz: float) -> Track:
     return backend.add_track(chord([hertz], 200), codecs=("flac",))
 
 
+def icons_drawn(page: Page) -> bool:
+    return bool(
+        page.evaluate("() => { const icons = [...document.querySelectorAll('svg')]; return icons.length > 3 && icons.every((icon) => icon.firstChild) }")
+    )
+
+
 def picture(page: Page, selector: str, name: str) -> None:
     """Kept in build/pictures, to be looked at."""
     PICTURES.mkdir(parents=True, exist_ok=True)

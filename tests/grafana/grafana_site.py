@@ -51,9 +51,9 @@ def wait_for(condition: Callable[[], Any], seconds: float = 60) -> Any:
 
 
 @contextmanager
-def gridtone_serve(folder: Path, broker_port: int) -> Iterator[str]:
+def gridtone_serve(folder: Path, broker_port: int, rules: str = RULES) -> Iterator[str]:
     port = free_port()
-    (folder / "rules.yaml").write_text(RULES, encoding="utf-8")
+    (folder / "rules.yaml").write_text(rules, encoding="utf-8")
     (folder / "site.yaml").write_text(SITE.format(port=port, broker=broker_port), encoding="utf-8")
     with (folder / "log").open("wb") as log:
         command = [sys.executable, "-m", "gridtone", "serve", "--config", str(folder / "site.yaml")]

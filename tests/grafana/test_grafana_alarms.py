@@ -3,12 +3,12 @@
 from typing import Any
 
 import pytest
-from grafana_page import FULL, picture, play, show, steady
+from grafana_page import FULL, icons_drawn, picture, play, show, steady
 from grafana_proxy import Grafana
 from playwright.sync_api import Page, expect
 
 from memory_backend import MemoryBackend
-from sound import stays_silent, until_silent, until_tone
+from sound import eventually, stays_silent, until_silent, until_tone
 
 pytestmark = pytest.mark.slow
 FIRING: list[dict[str, Any]] = [{"fingerprint": "f1", "startsAt": "2026-01-01T00:00:00Z", "status": {"state": "active"}}]
@@ -22,6 +22,7 @@ def test_an_alarm_hushes_until_it_is_acknowledged_and_the_dwell_is_over(page: Pa
     grafana.alerts = FIRING
     until_silent(page)
     expect(page.get_by_text("an alarm waits for acknowledgement")).to_be_visible()
+    eventually(page, lambda: icons_drawn(page))
     picture(page, "#one", "panel-alarm-dark-en-US-12")
     grafana.alerts = []
     assert stays_silent(page, 3), "cleared by itself, not acknowledged"

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from grafana_page import FULL, open_page, picture, play, show, steady
+from grafana_page import FULL, icons_drawn, open_page, picture, play, show, steady
 from grafana_proxy import Grafana
 from playwright.sync_api import Browser, Page, expect
 
@@ -84,12 +84,7 @@ def test_it_fits_a_tiny_and_a_full_screen_panel(
     page = open_page(context := browser.new_context(device_scale_factor=2, viewport={"width": 1640, "height": 1000}), grafana, language)
     show(page, FULL, TINY, LARGE, theme=theme)
     expect(page.get_by_role("heading", name=words)).to_have_count(3)
-    eventually(
-        page,
-        lambda: page.evaluate(
-            "() => { const icons = [...document.querySelectorAll('svg')]; return icons.length > 12 && icons.every((icon) => icon.firstChild) }"
-        ),
-    )
+    eventually(page, lambda: icons_drawn(page))
     for panel in (FULL, TINY, LARGE):
         key = panel["key"]
         section = page.locator(f"#{key} section section")
