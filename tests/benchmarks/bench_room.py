@@ -33,7 +33,7 @@ from room_site import RULES, STALE_SECONDS, FaultySite, fill_library, site_of
 from waiting import free_port
 
 MARK = b"event: cue\ndata: "
-ALARMS = {"sources": [{"active": "alarm/*/active", "acknowledged": "alarm/*/acknowledged"}]}
+ALARMS = {"sources": [{"active": "alarm/*/active", "acknowledged": "alarm/*/acknowledged"}], "flood_alarms": 1_000_000}
 
 
 def listen(port: int, listeners: int, results: Connection) -> None:
@@ -44,9 +44,12 @@ def listen(port: int, listeners: int, results: Connection) -> None:
         connection.sendall(b"GET /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         selector.register(connection, selectors.EVENT_READ, bytearray())
     selector.register(results, selectors.EVENT_READ)
-    results.send("open")
     heard: list[tuple[float, int, str, float]] = []
+    opening = True
     while True:
+        if opening and len(heard) >= listeners:  # each was told of the present
+            opening = False
+            results.send("open")
         for key, _ in selector.select():
             if key.fileobj is results:
                 results.recv()
