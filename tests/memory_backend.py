@@ -168,8 +168,8 @@ class MemoryBackend:
         ]
 
     def forecast(self) -> ForecastView:
-        hour = Expectation(0.34, 600.0, 12.0, 31.0)
-        return Outlook(900.0, "day", {"evening_peak": hour, "alert": Expectation(0.02, 300.0, 0.0, 31.0, 420.0)}).view(
+        hour = Expectation(0.34, 12.0, 31.0)
+        return Outlook(900.0, "day", {"evening_peak": hour, "alert": Expectation(0.02, 0.0, 31.0, 420.0)}).view(
             {name: title for name, (_, title, _) in TITLES.items()}
         )
 

@@ -51,8 +51,6 @@ class Expectation:
 
     probability: float
     """That it is entered within the horizon, 0 to 1; 1 for the current state."""
-    stay_seconds: float
-    """How long it is heard within the horizon once it is entered, on average."""
     times: float = 0.0
     """How often it directly followed the current state at this hour, old times counting less."""
     hours: float = 0.0
@@ -134,11 +132,9 @@ class Forecast:
             ramp_reached = ramp if ramp <= horizon_seconds and state != current else None
             if ramp_reached is not None:
                 probability = 1 - (1 - probability) * (1 - RAMP_TRUST)
-            stay = self._mean_stay(state, scale)
             followed = self._changes.get(current or "", {}).get(state)
             expected[state] = Expectation(
                 probability,
-                stay * -math.expm1(-horizon_seconds / stay),
                 scale * followed[:, hour].sum().item() if followed is not None else 0.0,
                 scale * self._seconds.get(current or "", _nothing())[:, hour].sum().item() / HOUR,
                 ramp_reached,

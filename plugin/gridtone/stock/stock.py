@@ -272,7 +272,7 @@ class Stock:
             if self._attempts.get(state, Attempts()).rests_until <= now
         ]
         outlook = self.outlook()
-        return plan(needs, outlook.current, outlook.states, settings.fresh_plays * settings.track_seconds, settings.batch)
+        return plan(needs, outlook.current, outlook.states, settings.batch)
 
     def _look_ahead(self) -> Outlook:
         now = time.time()
