@@ -150,8 +150,8 @@ def wait_for_action(url: str, action: str, again: object = None) -> None:
         try:
             if requests.get(url, timeout=10).json()["action"] == action:
                 return
-        except requests.ConnectionError:
-            pass
+        except requests.RequestException:
+            pass  # it starts, or the machine is busy
         if callable(again):
             again()
         time.sleep(0.2)
