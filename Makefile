@@ -52,7 +52,7 @@ panel: grafana-panel/node_modules/.package-lock.json grafana-panel/harness/grafa
 
 bench: .venv/test.stamp
 	tests/install-programs
-	$(BIN)/python tests/benchmarks
+	$(BIN)/python tests/benchmarks $(ARGS)
 
 # EXTRAS=postgresql,s3 adds to what a site installs. The install is proven from the folder alone; what the proof installed is what the SBOM lists.
 EXTRAS ?= postgresql
