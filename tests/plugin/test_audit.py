@@ -91,8 +91,10 @@ def test_several_processes_write_one_chain(tmp_path: Path) -> None:
     write = """
 import sys
 from sqlalchemy import create_engine
+from gridtone.library import audit as module
 from gridtone.library.audit import Audit
 from gridtone.library.database import open_database
+module.PATIENCE_SECONDS = 60.0  # a loaded machine may stop one of them while it writes
 audit = Audit(open_database(f"sqlite:///{sys.argv[1]}"))
 print("ready", flush=True)
 sys.stdin.readline()

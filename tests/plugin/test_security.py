@@ -116,7 +116,7 @@ def serve_and_ask(folder: Path, secrets: dict[str, str], environment: dict[str, 
             paho.mqtt.publish.single(*publish, hostname="127.0.0.1", port=broker)
             return bool(ask("GET", "/api/v1/cue", secrets["LISTENERS"]).json()["action"] == "play")
 
-        until(plays)
+        until(plays, 3 * PATIENCE_SECONDS)  # a track is made first
         ask("POST", "/api/v1/rules/check", admin, json={"text": RULES})
         for path in ("state", "states", "adapters", "rules", "audit", "openapi.json", "explain", "sampler"):
             assert ask("GET", f"/api/v1/{path}", admin).ok, path
