@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from gridtone_engine import EngineError, Prompt
 from gridtone_engine.undertone import Undertone
+from gridtone_engine.undertone.adversary import Adversary
 from gridtone_engine.undertone.checkpoints import trained_codec
 from gridtone_engine.undertone.cli import train
 from gridtone_engine.undertone.conditions import Conditions
@@ -48,10 +49,39 @@ def test_from_the_corpus_to_weights_that_play(rendered, tmp_path):
     assert "step.onnx" in result.output and "int8 against torch" in result.output
     [track] = Undertone(run / "weights").sample([Prompt("calm, slow, warm pads", 2.0)])
     assert np.isfinite(track.samples).all() and track.samples.any()
+    polished_by_all_means(run)
     codec, prior = lines(run / "codec.jsonl"), lines(run / "prior.jsonl")
     assert codec[-1]["held_out_codes_in_use"] > 0.3
     assert prior[-1]["held_out_loss"] < np.log(TINY.prior.codes)
     assert {path.name.split("_")[0] for path in (run / "samples").glob("*.ogg")} == {"codec", "prior"}
+
+
+def polished_by_all_means(run):
+    """The adversarial fine-tune of a finished codec: encoder, quantiser and codes stay, the decoder changes; stopped, it goes on as if it had not been."""
+    recipe = replace(TINY, polish=replace(TINY.polish, steps=6))
+    through, stopped = run / "through", run / "stopped"
+    for folder in (through, stopped):
+        folder.mkdir()
+        run_of(run, folder)
+        (folder / "codec.pt").symlink_to(run / "codec.pt")
+    assert Adversary(recipe, through).run()
+    for steps in (2, 6):
+        part = Adversary(recipe, stopped)
+        while part.step < steps:
+            part._advance()
+        part.save()
+    ours, theirs = (trained_codec(recipe, folder, polished=True).state_dict() for folder in (through, stopped))
+    before = trained_codec(recipe, run).state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    changed = {name.split(".")[0] for name in ours if not torch.equal(ours[name], before[name])}
+    assert changed == {"decoder"}
+    scores = lines(through / "polish.jsonl")[-1]
+    assert scores["held_out_error_db"] < 0
+    (run / "polish.pt").symlink_to(through / "polish.pt")
+    command = ["export", "--recipe", "tiny", "--folder", str(run), "--polished", "-o", str(run / "polished")]
+    assert "decode.onnx" in CliRunner().invoke(train, command, catch_exceptions=False).output
+    assert (run / "polished" / "encode.onnx").read_bytes() == (run / "weights" / "encode.onnx").read_bytes() != b""
+    assert (run / "polished" / "decode.onnx").read_bytes() != (run / "weights" / "decode.onnx").read_bytes()
 
 
 @pytest.mark.slow

@@ -9,7 +9,8 @@ Reading order:
 * `conditions.py`   a prompt as numbers
 * `prior.py`        a transformer over the codes, and its one-step form
 * `generate.py`     sampling, the same for every way of running the model: `torch_model.py`, `onnx_model.py`
-* `train.py`        the trainer, with `data.py`, `losses.py` and `checkpoints.py`; `export.py` writes the weights; `cli.py` is `gridtone train`
+* `train.py`        the trainer, with `data.py`, `losses.py` and `checkpoints.py`; `adversary.py` fine-tunes the codec; `export.py` writes the weights;
+                    `evaluate/` judges them; `cli.py` is `gridtone train`
 * `engine.py`       undertone as an engine of gridtone
 
 It has Jukebox's parts (discrete codes, an autoregressive prior, conditions), not its three levels of upsampling: one level of residual codes is decoded.

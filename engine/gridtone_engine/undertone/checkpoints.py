@@ -31,10 +31,10 @@ def carry(path: Path, output: Path) -> None:
     torch.save({"shape": state["shape"], "step": state["step"], "average": average, "generator": state["generator"]}, output)
 
 
-def trained_codec(recipe: Recipe, folder: Path) -> Codec:
-    """The codec's moving average. Raises EngineError as long as its quantiser was not trained."""
+def trained_codec(recipe: Recipe, folder: Path, *, polished: bool = False) -> Codec:
+    """The codec's moving average; `polished`, as the adversarial fine-tune left it. Raises EngineError as long as its quantiser was not trained."""
     codec = Codec(recipe.codec)
-    codec.load_state_dict(load_checkpoint(folder / "codec.pt", asdict(recipe.codec))["average"])
+    codec.load_state_dict(load_checkpoint(folder / ("polish.pt" if polished else "codec.pt"), asdict(recipe.codec))["average"])
     if not codec.quantiser.ready:
         raise EngineError(f"the codec in {folder} has no quantiser yet: train it further, gridtone train codec")
     return codec

@@ -49,6 +49,18 @@ def codec(recipe: str, folder: Path, max_minutes: float) -> None:
 @recipe_option
 @folder_option
 @time_option
+def polish(recipe: str, folder: Path, max_minutes: float) -> None:
+    """Fine-tune the codec's decoder against discriminators; the prior stays valid. Worth keeping only if `evaluate` says so."""
+    from gridtone_engine.undertone.adversary import Adversary
+    from gridtone_engine.undertone.configs import read_recipe
+
+    _finish(Adversary(read_recipe(recipe), folder).run(max_minutes, _reporter()), folder)
+
+
+@train.command()
+@recipe_option
+@folder_option
+@time_option
 def prior(recipe: str, folder: Path, max_minutes: float) -> None:
     """Train the prior on the corpus's codes."""
     from gridtone_engine.undertone.configs import read_recipe
@@ -61,13 +73,14 @@ def prior(recipe: str, folder: Path, max_minutes: float) -> None:
 @train.command()
 @recipe_option
 @folder_option
+@click.option("--polished", is_flag=True, help="With the codec as `polish` left it.")
 @click.option("-o", "--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder for the weights.")
-def export(recipe: str, folder: Path, output: Path) -> None:
+def export(recipe: str, folder: Path, polished: bool, output: Path) -> None:
     """Write the weights: safetensors for torch, int8 for onnxruntime, the one checked against the other."""
     from gridtone_engine.undertone.configs import read_recipe
     from gridtone_engine.undertone.export import export as write
 
-    for line in write(read_recipe(recipe), folder, output):
+    for line in write(read_recipe(recipe), folder, output, polished=polished):
         click.echo(line)
 
 

@@ -112,6 +112,19 @@ class PriorRecipe:
 
 
 @dataclass(frozen=True, slots=True)
+class PolishRecipe:
+    """The adversarial fine-tune of the codec's decoder; batches are the codec's."""
+
+    steps: int
+    learning_rate: float = 2e-4
+    adversarial_weight: float = 0.01
+    feature_weight: float = 2.0
+    """Of the discriminators' features beside their verdict."""
+    jury_width: int = 32
+    ema_decay: float = 0.995
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """All that `gridtone train` does, from the corpus to the weights."""
 
@@ -121,6 +134,7 @@ class Recipe:
     corpus: CorpusRecipe
     train_codec: CodecRecipe
     train_prior: PriorRecipe
+    polish: PolishRecipe
     seed: int = 0
     save_minutes: float = 3.0
     """Between checkpoints."""
@@ -139,6 +153,7 @@ RECIPES: dict[str, Recipe] = {
         CorpusRecipe(pieces=32, seconds=2.0),
         CodecRecipe(steps=80, batch=4, crop_seconds=0.64, learning_rate=2e-3, ema_decay=0.95),
         PriorRecipe(steps=60, batch=4, crop_frames=40, learning_rate=2e-3, ema_decay=0.95),
+        PolishRecipe(steps=20, jury_width=8, ema_decay=0.9),
     ),
     "small": Recipe(
         "small",
@@ -146,7 +161,8 @@ RECIPES: dict[str, Recipe] = {
         PriorConfig(width=256, depth=6, heads=4, window=256, codebooks=4),
         CorpusRecipe(pieces=1280, seconds=20.0, processes=2),
         CodecRecipe(steps=2_400),
-        PriorRecipe(steps=2_000, batch=8, crop_frames=480, learning_rate=1e-3, ema_decay=0.995),
+        PriorRecipe(steps=2_000, batch=8, crop_frames=480, learning_rate=1e-3),
+        PolishRecipe(steps=1_500),
     ),
     "base": Recipe(
         "base",
@@ -155,6 +171,7 @@ RECIPES: dict[str, Recipe] = {
         CorpusRecipe(pieces=9600, seconds=30.0, processes=16, held_out_pieces=64),
         CodecRecipe(steps=20_000, batch=32, ema_decay=0.999),
         PriorRecipe(steps=20_000, batch=64, crop_frames=728, learning_rate=8e-4, ema_decay=0.9995),
+        PolishRecipe(steps=10_000, ema_decay=0.999),
     ),
 }
 """`tiny` proves the way from end to end in a minute, `small` trains on two CPU cores, `base` wants one GPU."""

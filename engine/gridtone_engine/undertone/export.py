@@ -56,9 +56,9 @@ class _Step(nn.Module):
         return self.prior.step(*inputs)
 
 
-def export(recipe: Recipe, run: Path, output: Path) -> Iterator[str]:
+def export(recipe: Recipe, run: Path, output: Path, *, polished: bool = False) -> Iterator[str]:
     """Write the trained weights of a run's folder. Yields what was done, for a person. Raises EngineError if int8 strays too far from torch."""
-    yield from export_model(trained_codec(recipe, run), trained_prior(recipe, run), recipe.name, output)
+    yield from export_model(trained_codec(recipe, run, polished=polished), trained_prior(recipe, run), recipe.name, output)
 
 
 def export_model(codec: Codec, prior: Prior, name: str, output: Path) -> Iterator[str]:

@@ -113,8 +113,9 @@ class Trainer(ABC):
     def _file(self) -> Path:
         return self.folder / f"{self.part}.pt"
 
-    def save(self) -> None:
-        state = {
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds."""
+        return {
             "shape": asdict(self.shape),
             "step": self.step,
             "model": self.model.state_dict(),
@@ -122,14 +123,17 @@ class Trainer(ABC):
             "optimiser": self.optimiser.state_dict(),
             "generator": self.generator.get_state(),
         }
+
+    def save(self) -> None:
         partial = self._file.with_suffix(".part")
-        torch.save(state, partial)
+        torch.save(self.state(), partial)
         partial.replace(self._file)
 
     def _resume(self) -> None:
-        if not self._file.exists():
-            return
-        state = load_checkpoint(self._file, asdict(self.shape), self.device)
+        if self._file.exists():
+            self.resume(load_checkpoint(self._file, asdict(self.shape), self.device))
+
+    def resume(self, state: dict[str, Any]) -> None:
         self.average.load_state_dict(state["average"])
         self.model.load_state_dict(state.get("model", state["average"]))
         if "optimiser" in state:  # `carry` leaves it out
@@ -145,7 +149,7 @@ class Trainer(ABC):
     def shape(self) -> Any:
         return getattr(self.recipe, self.part)
 
-    def _listen(self, name: str, samples: Tensor | np.ndarray[Any, Any]) -> None:
+    def listen(self, name: str, samples: Tensor | np.ndarray[Any, Any]) -> None:
         folder = self.folder / "samples"
         folder.mkdir(exist_ok=True)
         soundfile.write(folder / f"{self.part}_{self.step:06}_{name}.ogg", np.clip(np.asarray(samples).T, -1, 1), SAMPLE_RATE)
@@ -202,32 +206,9 @@ class CodecTrainer(Trainer):
         batches = range(self.steps, self.steps - (-LATENTS_PER_CODE * self.recipe.codec.codes // frames))
         return torch.cat([made(self.crops.batch(number).to(self.device)) for number in batches])
 
-    @torch.inference_mode()
     def examine(self) -> dict[str, float]:
-        """The levels' relative error in dB on held-out pieces, whole and with the quantiser left out, and the share of codes in use."""
-        codec = self.average
-        assert isinstance(codec, Codec)
-        shards = Shards(self.folder / "held_out")
-        hop = self.recipe.codec.hop
-        frames = round(min(HELD_OUT_SECONDS, shards.seconds) * SAMPLE_RATE) // hop * hop
-        plain, rounded, used = [], [], []
-        for number in range(len(shards)):
-            audio = torch.from_numpy(shards.samples(number, 0, frames))[None].to(self.device)
-            levels = codec.levels(audio)
-            latents = codec.latents(levels)
-            plain.append(relative_error(codec.heard(latents), levels, levels).item())
-            if codec.quantiser.ready:
-                codes = codec.quantiser.encode(latents)
-                decoded = codec.decode(codes)
-                rounded.append(relative_error(decoded, levels, levels).item())
-                used.append(codes[0].cpu())
-                if number == 0:
-                    self._listen("held_out", np.concatenate([audio[0].cpu().numpy(), synthesised(decoded[0].cpu().numpy(), codec.config)], axis=1))
-        scores = {"held_out_error_db_unquantised": 10 * math.log10(np.mean(plain))}
-        if rounded:
-            in_use = [len(book.unique()) / self.recipe.codec.codes for book in torch.cat(used, dim=1)]
-            scores |= {"held_out_error_db": 10 * math.log10(np.mean(rounded)), "held_out_codes_in_use": float(np.mean(in_use))}
-        return scores
+        assert isinstance(self.average, Codec)
+        return examine_codec(self, self.average)
 
 
 class PriorTrainer(Trainer):
@@ -263,8 +244,34 @@ class PriorTrainer(Trainer):
         asked = [conditions(understand(Prompt(text)).attributes, encoder()([text])[0]) for text in self.recipe.sample_prompts]
         model = TorchModel(self.codec, deepcopy(prior))
         for number, levels in enumerate(model.decode(sample_codes(model, asked, range(len(asked)), 250, Sampling()))):
-            self._listen(f"prompt_{number}", synthesised(levels, self.codec.config))
+            self.listen(f"prompt_{number}", synthesised(levels, self.codec.config))
         return {"held_out_loss": float(np.mean(losses))}
+
+
+@torch.inference_mode()
+def examine_codec(trainer: Trainer, codec: Codec) -> dict[str, float]:
+    """The levels' relative error in dB on held-out pieces, whole and with the quantiser left out, and the share of codes in use."""
+    shards = Shards(trainer.folder / "held_out")
+    hop = trainer.recipe.codec.hop
+    frames = round(min(HELD_OUT_SECONDS, shards.seconds) * SAMPLE_RATE) // hop * hop
+    plain, rounded, used = [], [], []
+    for number in range(len(shards)):
+        audio = torch.from_numpy(shards.samples(number, 0, frames))[None].to(trainer.device)
+        levels = codec.levels(audio)
+        latents = codec.latents(levels)
+        plain.append(relative_error(codec.heard(latents), levels, levels).item())
+        if codec.quantiser.ready:
+            codes = codec.quantiser.encode(latents)
+            decoded = codec.decode(codes)
+            rounded.append(relative_error(decoded, levels, levels).item())
+            used.append(codes[0].cpu())
+            if number == 0:
+                trainer.listen("held_out", np.concatenate([audio[0].cpu().numpy(), synthesised(decoded[0].cpu().numpy(), codec.config)], axis=1))
+    scores = {"held_out_error_db_unquantised": 10 * math.log10(np.mean(plain))}
+    if rounded:
+        in_use = [len(book.unique()) / trainer.recipe.codec.codes for book in torch.cat(used, dim=1)]
+        scores |= {"held_out_error_db": 10 * math.log10(np.mean(rounded)), "held_out_codes_in_use": float(np.mean(in_use))}
+    return scores
 
 
 def _code_crops(recipe: Recipe, folder: Path, name: str, codec: Codec, report: Report) -> CodeCrops:

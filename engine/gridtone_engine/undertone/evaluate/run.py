@@ -20,8 +20,6 @@ from gridtone_engine.undertone.evaluate.hearing import Heard, has_musicnn, hear,
 from gridtone_engine.undertone.evaluate.table import Row
 from gridtone_engine.undertone.synthesis import levels_of, synthesised
 
-SEEDS = 4
-"""Tracks of one prompt, for diversity."""
 FIRST_PIECE = 100_000
 """Of the held-out pieces that the codec is judged on: no other use of them begins there."""
 Report = Callable[[Progress], None]
@@ -36,6 +34,8 @@ class Size:
     pieces: int = 16
     """For the codec, of trained and of unseen timbres each."""
     diverse_prompts: int = 6
+    seeds: int = 4
+    """Tracks of a prompt, for how different they are."""
     long_seconds: float = 300.0
 
 
@@ -46,7 +46,7 @@ def evaluate(undertone: Undertone, folder: Path, size: Size, report: Report = la
     folder.mkdir(parents=True, exist_ok=True)
     makers: dict[str, Engine] = {"undertone": undertone, "composer": Composer()}
     questions = {language: [question(number, language, size.seconds) for number in range(size.prompts)] for language in ("en", "zh")}
-    seeds = [[prompt_again(asked, seed) for seed in range(SEEDS)] for asked in questions["en"][: size.diverse_prompts]]
+    seeds = [[prompt_again(asked, seed) for seed in range(size.seeds)] for asked in questions["en"][: size.diverse_prompts]]
     tracks = [(f"{one.language}_{one.number}", one.prompt) for group in questions.values() for one in group]
     tracks += [(f"seed_{number}_{seed}", prompt) for number, group in enumerate(seeds) for seed, prompt in enumerate(group)]
     total = len(makers) * len(tracks) + 2 * size.pieces + 1
