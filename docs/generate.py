@@ -63,7 +63,7 @@ def default_of(field: FieldInfo) -> str:
         return "required"
     default = field.get_default(call_default_factory=True)
     if isinstance(default, BaseModel):
-        default = default.model_dump(mode="json")
+        default = default.model_dump(mode="json", exclude_none=True)
     if default is None or default == () or default == {}:
         return "none"
     return f"`{default}`"

@@ -25,7 +25,7 @@ Moment: TypeAlias = tuple[float, list[Row]]
 """The newest time in it, and readings that are judged together."""
 
 BLOCK_BYTES = 4 << 20
-BLOCK_ROWS = 50_000
+BLOCK_READINGS = 50_000
 _SCALES = np.array([1e11, 1e14, 1e17])
 _PER_SECOND = np.array([1.0, 1e3, 1e6, 1e9])
 
@@ -97,7 +97,8 @@ class Recording:
 
             with parquet.ParquetFile(self._config.file) as table:
                 done = 0
-                for batch in table.iter_batches(BLOCK_ROWS):
+                points = 1 if "point" in table.schema_arrow.names else max(1, table.metadata.num_columns - 1)
+                for batch in table.iter_batches(max(1, BLOCK_READINGS // points)):
                     yield batch
                     done += batch.num_rows
                     self.fraction = done / max(1, table.metadata.num_rows)

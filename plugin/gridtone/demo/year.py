@@ -22,7 +22,7 @@ from gridtone.demo.simulation import GridSimulation
 log = logging.getLogger("gridtone.demo.year")
 
 EVENTS_PER_DAY = 0.4
-"""About 130 events a year, since nothing trips while the grid is still disturbed."""
+"""On average while the grid is intact: nothing trips while it is still disturbed, and for a while after."""
 STEPS_A_GROUP = 7 * STEPS_A_DAY
 """Rows of a row group of the file."""
 
