@@ -16,6 +16,8 @@ QUICK = {
     "forecast": ["--quick", "--days", "60"],
     "gate": [],
     "ingest_adapter": ["10000"],
+    "payloads_fuzzed": ["50000"],
+    "room_audit": ["12", "1"],
     "service": ["--changes", "20", "--messages", "10000"],
     "sse": [],
     "text": [],
