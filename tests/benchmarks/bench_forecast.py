@@ -9,6 +9,7 @@ import argparse
 import math
 import sys
 import time
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -44,7 +45,9 @@ RECORDINGS = Path(__file__).parents[2] / "build"
 STALE_AFTER_SECONDS = 3600.0
 """The year has a reading every 15 minutes."""
 RAMP_SECONDS = 3600.0
-LOOK_SECONDS = 30.0
+LEARNING_SECONDS = 21 * 86400.0
+LOOK_EVERY = 6
+"""Readings."""
 REFRESH_HOUR = 3
 TARGET = 0.999
 POLICIES = ("forecast", "fixed targets", "on demand")
@@ -223,6 +226,37 @@ def composer_work_seconds() -> float:
     return (time.process_time() - begun) / (samples.shape[1] / rendition.sample_rate)
 
 
+def quality(year: Year, horizon_seconds: float) -> tuple[float, float]:
+    """How good the probabilities are after `LEARNING_SECONDS`: the share of looks ahead in which the likeliest state was among those entered, if any was;
+    the logarithmic loss against that of each state's plain frequency so far."""
+    starts, names = [at for at, _ in year.standings], [standing.state for _, standing in year.standings]
+    spans = [StateSpan(name, "", start, end, {}) for name, start, end in zip(names, starts, [*starts[1:], None], strict=True)]
+    states = [name for name, state in sorted(year.rules.states.items(), key=lambda item: -item[1].priority) if state.prompt]
+    forecast, entries = Forecast(UTC), dict.fromkeys(states, 0.5)
+    found, looks, loss, plain_loss, current = 0, 0, 0.0, 0.0, 0
+    for number, (now, ramps) in enumerate(year.ramps[::LOOK_EVERY], 1):
+        while current + 1 < len(starts) and starts[current + 1] <= now:
+            current += 1
+            forecast.learn(spans[current - 1 : current + 1])
+        entered = set(names[current + 1 : bisect_right(starts, now + horizon_seconds)])
+        others = [state for state in states if state != names[current]]
+        if now > starts[0] + LEARNING_SECONDS:
+            expected = forecast.expect(states, names[current], starts[current], now, horizon_seconds, ramps)
+            for state in others:
+                loss += surprise(expected[state].probability, state in entered)
+                plain_loss += surprise(entries[state] / number, state in entered)
+            looks += bool(entered)
+            found += bool(entered) and max(others, key=lambda state: expected[state].probability) in entered
+        for state in entered & entries.keys():
+            entries[state] += 1
+    return found / max(1, looks), loss / plain_loss
+
+
+def surprise(probability: float, happened: bool) -> float:
+    bounded = min(max(probability, 1e-4), 1 - 1e-4)
+    return -math.log(bounded if happened else 1 - bounded)
+
+
 def shares(stock: Stock) -> Iterator[str]:
     """Of the changes of the whole year, without its first day, and of the first day."""
     first_day = stock.year.standings[0][0] + 86400
@@ -243,6 +277,9 @@ def main() -> None:
         RECORDINGS.mkdir(exist_ok=True)
         recording = RECORDINGS / ("year-0.parquet" if days == 365 else f"days-{days}.parquet")
         year = replayed(past(str(record_year(recording, days=days)), None, None, lambda _: None), rules)
+    for minutes in (15, 120):
+        hits, loss = quality(year, 60.0 * minutes)
+        Console().print(f"within {minutes} min: the likeliest state was entered in {hits:.0%} of the cases; logarithmic loss {loss:.2f} of plain frequencies'")
     composer = composer_work_seconds()
     columns = ("engine", "stock", "all", "without the first day", "first day, from empty", "tracks made", "work")
     table = Table(*columns, title=f"State changes that found a fresh track ready; {days} days, {len(year.standings):,} changes, target {TARGET:.1%}")
