@@ -209,6 +209,7 @@ def test_completion_and_explanation(browser: Browser, site: RuleSite) -> None:
     offers("unit:", "stale", "stale_after", "stale_pct")
     offers("when: load > 80", "severity: ", "alert", "emergency", "in_extremis", "normal", "restorative")
     offers("when: load > 95", "clear: lo", "load")
+    offers("title: {en", "expression: 100 - lo", "load")
     offers("fallback:", "fallback: c", "calm")
     page.locator(".cm-line").filter(has_text="severity: emergency").locator("span").first.hover()
     expect(page.locator(".cm-tooltip-hover")).to_contain_text("Fink and Carlsen")

@@ -284,7 +284,9 @@ def test_the_last_hours_under_other_rules(site: RuleSite) -> None:
     with site.running():
         same = site.ask("rules/replay", "POST", text=RULES + "# nothing else\n").json()
         assert (same["differences"], same["differing_seconds"]) == ([], 0)
-        edited = RULES.replace("load > 95 %", "load > 92 %").replace("states:", "  unseen: {of: line/A/loading_pct}\nstates:", 1)
+        edited = RULES.replace("load > 95 %", "load > 92 %").replace(
+            "states:", "  unseen: {of: line/A/loading_pct}\n  headroom: {expression: 100 - load}\nstates:", 1
+        )
         edited = edited.replace("load > 80 %", "load > 80 % or unseen > 100").replace("silent: true", "silent: true\n    on_stale: 'false'")
         found = site.ask("rules/replay", "POST", text=edited.replace("  calm:\n    silent: true\n    on_stale: 'false'", "  calm:\n    silent: true")).json()
     assert found["unseen"] == ["unseen"]

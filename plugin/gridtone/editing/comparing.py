@@ -83,10 +83,10 @@ def _longest(lasting: Sequence[Lasting], most: int) -> list[Lasting]:
 
 
 def _unseen(rules: Rules, points: set[str]) -> list[str]:
-    """The signals of which no point is known."""
+    """The signals made of points of which none is known."""
     patterns = Patterns[str]()
     for name, signal in rules.signals.items():
         for pattern in signal.of:
             patterns.add(pattern, name)
     seen = {name for point in points for name in patterns.matching(point)}
-    return [name for name in rules.signals if name not in seen]
+    return [name for name, signal in rules.signals.items() if signal.of and name not in seen]

@@ -2,7 +2,7 @@
 
 import * as cm from "./codemirror.js";
 import { PHRASES } from "./words.js";
-import { isCondition, keysAt, namesUnder, placeAt, schemasAt, wordsAt } from "./schema.js";
+import { keysAt, namesSignals, namesUnder, placeAt, schemasAt, wordsAt } from "./schema.js";
 import { dark } from "../page/appearance.js";
 import { element } from "../page/elements.js";
 import { currentLanguage, say } from "../page/words.js";
@@ -160,7 +160,7 @@ export class RulesEditor {
     const options = [];
     if (place.kind === "key") for (const [key, detail] of keysAt(this.schema, place.path)) options.push(option(key, detail, `${key}: `));
     if (place.kind === "value" || place.path.at(-1) === "[]") {
-      const signals = isCondition(place.path);
+      const signals = namesSignals(place.path);
       const names = signals ? namesUnder(this.text, "signals") : place.path.join() === "fallback" ? namesUnder(this.text, "states") : wordsAt(this.schema, place.path);
       options.push(...names.map((name) => option(name)));
       if (signals) options.push(...["and", "or", "not"].map((word) => option(word)));
@@ -190,9 +190,9 @@ export class RulesEditor {
     ];
   }
 
-  /** A signal in a condition: what it is now, in the rules in force. */
+  /** A signal in a condition or an expression: what it is now, in the rules in force. */
   async value(place, name) {
-    if (!isCondition(place.path)) return [];
+    if (!namesSignals(place.path)) return [];
     const signal = (await this.hooks.explained())?.signals.find((each) => each.name === name);
     if (!signal) return [];
     const value = signal.value === null ? say("now_unknown") : say("now_is", { value: `${Number(signal.value.toPrecision(6))} ${signal.unit}`.trim() });

@@ -123,7 +123,7 @@ export function namesUnder(text, section) {
   return names;
 }
 
-/** A condition stands at `path`: the names of signals belong there. */
-export function isCondition(path) {
-  return path[0] === "states" && (path[2] === "when" || path[2] === "clear");
+/** What stands at `path` speaks of signals: a condition, or an expression. */
+export function namesSignals(path) {
+  return (path[0] === "states" && (path[2] === "when" || path[2] === "clear")) || (path[0] === "signals" && path[2] === "expression");
 }
