@@ -14,6 +14,7 @@
 * `answers.py`   how answers and errors look as JSON
 * `api.py`       the routes
 * `rules_api.py` the routes of the rules page
+* `session_api.py` and `room_api.py`  those of signing in, and of the control room
 * `stream.py`    server-sent events
 * `openapi.py`   the API described for machines
 * `serving.py`   the web server around it

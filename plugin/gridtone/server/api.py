@@ -18,6 +18,7 @@ from gridtone.server.answers import Adapters, ApiError, AuditEntries, Feedbacks,
 from gridtone.server.backend import Backend, Codec, SamplerView
 from gridtone.server.openapi import Parameter, describe, document
 from gridtone.server.room_api import DESK, add_room, asked_desk
+from gridtone.server.session_api import add_sessions
 from gridtone.server.signing import LINK_SECONDS
 from gridtone.server.stream import Streams
 from gridtone.trend import KEPT_HOURS, STEP_SECONDS
@@ -223,31 +224,7 @@ def create_api(backend: Backend, access: Access, streams: Streams) -> Blueprint:
     def adapters() -> Response:
         return answer(Adapters(list[Health](backend.adapters())))
 
-    @route("/api/v1/session", "POST")
-    @describe(
-        "Sign a browser in: sets an HttpOnly cookie that stands for the token.",
-        content=None,
-        body={"type": "object", "properties": {"token": {"type": "string"}}, "required": ["token"], "additionalProperties": False},
-        statuses={204: "Signed in"},
-        errors=(400, 401, 403),
-    )
-    @needs(None)
-    def open_session() -> Response:
-        body = request.get_json(silent=True)  # a foreign page cannot send JSON without CORS, so this also keeps forged sign-ins out
-        if not isinstance(body, dict) or not isinstance(body.get("token"), str):
-            raise ApiError(400, "bad_body", "the body is not JSON with a token", 'send {"token": "..."} as application/json')
-        response = Response(status=204)
-        if not access.open:
-            access.open_session(body["token"], response)
-        return response
-
-    @route("/api/v1/session", "DELETE")
-    @describe("Sign this browser out.", content=None, statuses={204: "Signed out"}, errors=(403,))
-    @needs(None)
-    def close_session() -> Response:
-        response = Response(status=204)
-        access.close_session(response)
-        return response
+    add_sessions(route, access)
 
     @route("/api/v1/audit")
     @describe(
