@@ -98,6 +98,9 @@ def test_state_cue_states_sampler_adapters_and_history(backend: MemoryBackend, u
     assert requests.get(f"{url}/api/v1/cue", timeout=PATIENCE_SECONDS).json()["track"]["id"] == track.id
     states = requests.get(f"{url}/api/v1/states", timeout=PATIENCE_SECONDS).json()
     assert states["rules_problem"] == backend.problem
+    likely = states["forecast"]["likely"]
+    assert [(each["state"], each["probability"]) for each in likely] == [("evening_peak", 0.34), ("alert", 0.02)]
+    assert likely[0]["reason"]["en"] == "at this hour it followed “Normal, day load” about 12 times in 31 h"
     assert [view["name"] for view in states["states"]][:2] == ["day", "evening_peak"]
     assert requests.get(f"{url}/api/v1/sampler", timeout=PATIENCE_SECONDS).json()["fraction"] == 0.42
     assert requests.get(f"{url}/api/v1/adapters", timeout=PATIENCE_SECONDS).json()["adapters"][1]["connected"] is False

@@ -166,6 +166,9 @@ def test_a_change_of_the_grid_changes_the_music_of_a_listener(site: Site):
         audio = requests.get(f"{site.url}/api/v1/tracks/{cue['track']['id']}/audio", timeout=PATIENCE_SECONDS)
         assert audio.ok and audio.content[:4] == b"OggS"
         until(lambda: site.get("/api/v1/tracks?state=high")["tracks"])
+        [next_state] = until(lambda: site.get("/api/v1/states")["forecast"]["likely"])
+        assert next_state["state"] == "high" and 0 < next_state["probability"] < 1
+        assert 'gridtone_state_probability{state="high"}' in requests.get(f"{site.url}/metrics", timeout=PATIENCE_SECONDS).text
         for _, heard in events(site.url, {"cue"}):
             if heard["state"] == "high":
                 break
