@@ -214,7 +214,6 @@ def test_history_of_states(library: Library) -> None:
     assert spans[0].reason == {"en": "reason 1", "zh": "原因"}
     assert library.spans(105.5, 106)[0].end is None
     assert library.last_state().state == "emergency"
-    assert library.transitions() == {("day", "alert"): 2, ("alert", "day"): 1, ("alert", "emergency"): 1}
 
 
 def run_until_killed(data_dir: Path, ready: object) -> None:
