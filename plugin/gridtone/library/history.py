@@ -145,6 +145,32 @@ class History:
             row = session.scalar(select(SpanRow).order_by(SpanRow.start.desc(), SpanRow.id.desc()).limit(1))
             return _span(row) if row else None
 
+    def add_rules_version(self, text: str, author: str, reason: str, time: float, restores: int | None, put: Callable[[], None]) -> RulesVersion:
+        """Keep a version of the rules once `put` has put it in force; neither happens where either fails. Raises LibraryError, or what `put` raises."""
+        row = RulesVersionRow(time=time, author=author, reason=reason, restores=restores, text=text)
+        with self._writing("the version of the rules") as session:
+            session.add(row)
+            session.flush()
+            put()
+        return RulesVersion(row.number, time, author, reason, restores, text)
+
+    def rules_versions(self, limit: int, before: int | None = None) -> list[VersionLine]:
+        """Newest first, with numbers below `before`."""
+        query = select(*_LINE).order_by(RulesVersionRow.number.desc()).limit(limit)
+        if before is not None:
+            query = query.where(RulesVersionRow.number < before)
+        with self._sessions() as session:
+            return [VersionLine(*columns) for columns in session.execute(query)]
+
+    def rules_version(self, number: int | None = None) -> RulesVersion | None:
+        """The version of that number, or the newest."""
+        query = select(*_VERSION).order_by(RulesVersionRow.number.desc()).limit(1)
+        if number is not None:
+            query = query.where(RulesVersionRow.number == number)
+        with self._sessions() as session:
+            row = session.execute(query).first()
+            return RulesVersion(*row) if row else None
+
     def forget(self, before: float) -> None:
         """Forget plays, failures and states from before a time."""
         with self._remembering("the end of old history") as session:
