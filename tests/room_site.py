@@ -36,6 +36,10 @@ RULES: dict[str, Any] = {
 }
 
 
+LASTING_RULES = {**RULES, "signals": {"load": {**RULES["signals"]["load"], "stale_after": 3600}}}
+"""The same where telemetry never is stale, however slow the machine."""
+
+
 def site_of(folder: Path, broker_port: int, **settings: Any) -> Site:
     """A site's file, read as `gridtone serve` would."""
     mqtt_source = {"kind": "mqtt", "host": "127.0.0.1", "port": broker_port, "retry_seconds": 0.1, "retry_max_seconds": 0.3, "keepalive_seconds": 5}
@@ -109,7 +113,7 @@ class Listener:
 
     @property
     def cue(self) -> dict[str, Any]:
-        return self.heard[-1][1] if self.heard else {"action": "nothing yet", "id": -1}
+        return self.heard[-1][1] if self.heard else {"action": "nothing yet", "id": -1, "reason": {"en": ""}}
 
     def wait(self, action: str, after: int = -1) -> tuple[float, dict[str, Any]]:
         """The first cue of that action with a higher id than `after`, and when it arrived."""

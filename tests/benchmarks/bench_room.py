@@ -29,7 +29,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from gridtone.demo.broker import start_broker
-from room_site import RULES, STALE_SECONDS, FaultySite, fill_library, site_of
+from room_site import LASTING_RULES, STALE_SECONDS, FaultySite, fill_library, site_of
 from waiting import free_port
 
 MARK = b"event: cue\ndata: "
@@ -91,9 +91,8 @@ def alarms_under_load(listeners: int, rate_hz: float, alarms: int) -> tuple[list
     silent: list[float] = []
     spawn = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder, start_broker(free_port()) as broker:
-        rules = {**RULES, "signals": {"load": {**RULES["signals"]["load"], "stale_after": 30}}}
         server = {"port": free_port(), "max_listeners": listeners + 10}
-        site = site_of(Path(folder), broker.port, rules=rules, alarms=ALARMS, room={"dwell_seconds": 0}, server=server)
+        site = site_of(Path(folder), broker.port, rules=LASTING_RULES, alarms=ALARMS, room={"dwell_seconds": 0}, server=server)
         fill_library(site)
         command = [sys.executable, "-m", "gridtone", "serve", "--config", str(Path(folder) / "site.yaml")]
         service = subprocess.Popen(command, stderr=(Path(folder) / "log").open("wb"))
