@@ -145,7 +145,19 @@ def test_tracks_are_paged(backend: MemoryBackend, url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["tracks?limit=0", "tracks?limit=501", "tracks?limit=nan", "tracks?limit=x", "tracks?before=-1", "history?hours=0", "history?hours=inf"]
+    "path",
+    [
+        "tracks?limit=0",
+        "tracks?limit=501",
+        "tracks?limit=nan",
+        "tracks?limit=x",
+        "tracks?limit=2.5",
+        "tracks?limit=1_0",
+        "tracks?before=-1",
+        "tracks?before=",
+        "history?hours=0",
+        "history?hours=inf",
+    ],
 )
 def test_bad_parameters_are_explained(url: str, path: str) -> None:
     response = requests.get(f"{url}/api/v1/{path}", timeout=PATIENCE_SECONDS)

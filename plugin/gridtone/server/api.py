@@ -1,6 +1,7 @@
 """The routes."""
 
 import math
+import re
 import time
 from collections.abc import Callable
 from typing import cast
@@ -30,6 +31,7 @@ MOST_ROWS = 500
 MOST_TIME = 1e11
 MOST_NUMBER = 2**53
 LONGEST_REASON = 500
+NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 
 LIMIT = Parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": MOST_ROWS, "default": 50}, "Rows a page.")
 TRACK_ID = Parameter("id", "path", {"type": "string"}, "The track's id: the SHA-256 of its FLAC file, hexadecimal.")
@@ -138,7 +140,7 @@ def create_api(backend: Backend, access: Access, streams: Streams) -> Blueprint:
         errors=(400,),
     )
     def tracks() -> Response:
-        limit = int(_number("limit", 50, least=1, most=MOST_ROWS))
+        limit = _whole("limit", 50, MOST_ROWS)
         before = _number("before", 0, least=0, most=MOST_TIME) if "before" in request.args else None
         state = request.args.get("state")
         page = backend.tracks(state, limit, before) if state is None or "\0" not in state else []  # PostgreSQL has no such text
@@ -243,8 +245,8 @@ def create_api(backend: Backend, access: Access, streams: Streams) -> Blueprint:
     )
     @needs("admin")
     def audit() -> Response:
-        limit = int(_number("limit", 50, least=1, most=MOST_ROWS))
-        before = int(_number("before", 0, least=1, most=MOST_NUMBER)) if "before" in request.args else None
+        limit = _whole("limit", 50, MOST_ROWS)
+        before = _whole("before", 1, MOST_NUMBER) if "before" in request.args else None
         page = backend.audit.entries(limit, before)
         return answer(AuditEntries(page, page[-1].number if len(page) == limit else None))
 
@@ -288,11 +290,17 @@ def _last_hours() -> tuple[float, float]:
 
 
 def _number(name: str, default: float, least: float, most: float) -> float:
-    text = request.args.get(name, "")
-    try:
-        number = float(text) if text else default
-    except ValueError:
-        number = math.nan
+    text = request.args.get(name)
+    if text is None:
+        return default
+    number = float(text) if NUMBER.fullmatch(text) else math.nan
     if not least <= number <= most:
         raise ApiError(400, "bad_parameter", f"{name} must be a number from {least:g} to {most:g}, not {text!r}")
     return number
+
+
+def _whole(name: str, default: int, most: int) -> int:
+    number = _number(name, default, 1, most)
+    if number % 1:
+        raise ApiError(400, "bad_parameter", f"{name} must be a whole number, not {number}")
+    return int(number)
