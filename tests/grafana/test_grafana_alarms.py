@@ -52,3 +52,16 @@ def test_the_panels_own_data_and_its_linked_alert_hush_as_well(page: Page, backe
     show(page, {**panel, "queryFailed": True})
     expect(page.get_by_text("the alarm could not be read")).to_be_visible()
     until_silent(page)
+
+
+def test_the_services_own_silence_is_followed_and_its_reason_said(page: Page, backend: MemoryBackend) -> None:
+    track = steady(backend, 440)
+    backend.give("play", track)
+    show(page, FULL)
+    play(page)
+    until_tone(page, 440)
+    backend.give("silence", reason={"en": "Alarm HV-12 waits for acknowledgement", "zh": "告警 HV-12 待确认"})
+    until_silent(page)
+    expect(page.get_by_text("Silent: Alarm HV-12 waits for acknowledgement")).to_be_visible()
+    backend.give("play", track)
+    until_tone(page, 440)

@@ -6,7 +6,7 @@ from grafana_page import FULL, icons_drawn, open_page, picture, play, show, stea
 from grafana_proxy import Grafana
 from playwright.sync_api import Browser, Page, expect
 
-from memory_backend import MemoryBackend
+from memory_backend import MemoryBackend, chord
 from sound import eventually, latest, level, until_silent, until_tone
 
 pytestmark = pytest.mark.slow
@@ -26,6 +26,16 @@ def test_trouble_is_said_with_what_to_do(browser: Browser, grafana: Grafana, tro
     page.evaluate("([panel, known]) => grafana.show([panel], 'dark', known)", [FULL, [] if trouble == "source" else ["main"]])
     expect(page.get_by_text(words)).to_be_visible()
     context.close()
+
+
+def test_a_track_that_cannot_be_played_is_said_and_the_next_one_plays(page: Page, backend: MemoryBackend) -> None:
+    backend.give("play", backend.add_track(chord([440], 60), codecs=()))
+    show(page, FULL)
+    play(page)
+    expect(page.get_by_text("This track cannot be played")).to_be_visible()
+    backend.give("play", steady(backend, 660))
+    until_tone(page, 660)
+    expect(page.get_by_text("This track cannot be played")).to_be_hidden()
 
 
 def test_volume_is_kept_for_the_user_and_mute_ends(page: Page, backend: MemoryBackend, grafana: Grafana) -> None:

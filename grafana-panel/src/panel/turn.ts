@@ -54,9 +54,9 @@ const ANSWER_MILLISECONDS = 500;
 const BEAT_MILLISECONDS = 1000;
 const GONE_MILLISECONDS = 5000;
 
-/** Of two that hold the turn at once, the later claim stands. */
+/** Of two that hold the turn at once, the higher rank stands: who took it by force last, else who has held it longest. */
 interface Claim {
-  since: number;
+  rank: number;
   id: number;
 }
 
@@ -84,7 +84,7 @@ class ChannelTurn implements Turn {
   take(force: boolean): void {
     this.wanted = true;
     if (force) {
-      this.hold();
+      this.hold(Date.now());
     } else if (!this.claim) {
       this.channel.postMessage('asked');
       this.holdIn(ANSWER_MILLISECONDS);
@@ -100,8 +100,8 @@ class ChannelTurn implements Turn {
     }
   }
 
-  private hold(): void {
-    this.claim = { since: Date.now(), id: this.id };
+  private hold(rank: number): void {
+    this.claim = { rank, id: this.id };
     this.beat();
     this.onchange(true);
   }
@@ -110,7 +110,7 @@ class ChannelTurn implements Turn {
   private holdIn(milliseconds: number): void {
     if (this.wanted && !this.claim) {
       clearTimeout(this.timer);
-      this.timer = setTimeout(() => this.hold(), milliseconds);
+      this.timer = setTimeout(() => this.hold(-Date.now()), milliseconds);
     }
   }
 
@@ -124,8 +124,7 @@ class ChannelTurn implements Turn {
 
   private hear(other: Claim): void {
     if (this.claim) {
-      const later = other.since - this.claim.since || other.id - this.claim.id;
-      if (later < 0) {
+      if ((other.rank - this.claim.rank || other.id - this.claim.id) < 0) {
         return this.beat();
       }
       this.claim = null;
