@@ -55,10 +55,9 @@ def main(days: int = 365) -> None:
     begins = onsets(recording)
     table = Table("pack", "what", "measured", "target", title=f"{days} days of {parquet.read_metadata(recording).num_columns - 1} points, every 15 minutes")
     times = Table("pack", "state", "share of the time", "entered", "longest, h")
-    for name in PACKS:
-        rules = patient(load_pack(name), STALE_AFTER_SECONDS)
-        source = Recording(ReplayConfig(file=recording, restamp="original"))
-        [timeline] = replay(source.moments(STEP_SECONDS), [rules])
+    source = Recording(ReplayConfig(file=recording, restamp="original"))
+    all_rules = [patient(load_pack(name), STALE_AFTER_SECONDS) for name in PACKS]
+    for name, rules, timeline in zip(PACKS, all_rules, replay(source.moments(STEP_SECONDS), all_rules), strict=True):
         table.add_row(name, "state changes an hour, 99th percentile", f"{changes_an_hour(timeline):.2f}", "<= 6 (four at most are possible)")
         table.add_row(name, "most in an hour", f"{changes_an_hour(timeline, 100):.0f}", "")
         for kind, severities in GRAVE.items():
