@@ -140,6 +140,15 @@ def test_batches_follow_from_the_step_alone(rendered):
     assert torch.equal(batch[:, :, 1:], batch[:, :, :-1] + 1), "a crop is a stretch of one piece, not a mixture"
 
 
+def test_the_prior_is_told_more_than_the_caption_says(rendered):
+    shards = Shards(rendered / "corpus")
+    records = shards.records()
+    asked = CodeCrops(shards, np.zeros((len(shards), 4, 50), np.uint16), np.zeros((len(shards), 512), np.float32), TINY).asked
+    assert (asked.steps > 0).all() and any(record["said"]["key"] is None for record in records)
+    named = [len(record["said"]["instruments"]) + len(record["said"]["without"]) for record in records]
+    assert asked.instruments.sum(axis=1).tolist() == named, "of instruments only what the caption names"
+
+
 def test_conditions_are_dropped_as_often_as_the_recipe_says():
     rows = 4000
     asked = Conditions(np.ones((rows, 6), np.int64), np.ones((rows, 32), np.float32), np.ones((rows, 512), np.float32))

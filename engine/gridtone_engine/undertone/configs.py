@@ -106,7 +106,7 @@ class PriorRecipe:
     learning_rate: float = 5e-4
     unsaid: float = 0.12
     """How often all conditions are dropped: what guidance is measured against."""
-    unsaid_each: float = 0.15
+    unsaid_each: float = 0.3
     """How often each condition is dropped by itself."""
     ema_decay: float = 0.995
 
@@ -166,7 +166,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "base": Recipe(
         "base",
-        CodecConfig(width=384, slow_blocks=4),
+        CodecConfig(width=320, slow_blocks=4),
         PriorConfig(width=384, depth=8, heads=6, window=512),
         CorpusRecipe(pieces=9600, seconds=30.0, processes=16, held_out_pieces=64),
         CodecRecipe(steps=20_000, batch=32, ema_decay=0.999),

@@ -1,13 +1,16 @@
 """What the trainers read: crops of audio for the codec; codes, conditions and sentence vectors for the prior. A step's batch follows from its number alone."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gridtone_engine.prompt import Attributes
 from gridtone_engine.text.moods import encoder
 from gridtone_engine.undertone.codec import Codec
 from gridtone_engine.undertone.conditions import SENTENCE_WIDTH, Conditions, conditions, stack
@@ -67,8 +70,7 @@ def sentence_vectors(shards: Shards, path: Path) -> NDArray[np.float32]:
 class CodeCrops:
     def __init__(self, shards: Shards, codes: NDArray[np.uint16], sentences: NDArray[np.float32], recipe: Recipe) -> None:
         self.codes, self.recipe = codes, recipe
-        said = [conditions(attributes(record["said"]), vector) for record, vector in zip(shards.records(), sentences, strict=True)]
-        self.asked = stack(said)
+        self.asked = stack([conditions(told(record), vector) for record, vector in zip(shards.records(), sentences, strict=True)])
 
     def batch(self, step: int) -> tuple[Tensor, Conditions]:
         """Codes (batch, codebooks, frames), and conditions of which some are dropped."""
@@ -80,6 +82,13 @@ class CodeCrops:
         books = self.recipe.prior.codebooks
         crops = np.stack([self.codes[piece, :books, start : start + frames] for piece, start in zip(pieces, starts, strict=True)])
         return torch.from_numpy(crops.astype(np.int64)), forget(self.asked.taken(pieces), recipe.unsaid, recipe.unsaid_each, rng)
+
+
+def told(record: dict[str, Any]) -> Attributes:
+    """What the prior is told of a piece: all that is known of it, so that every piece teaches every scale; of instruments, those that its caption names: the
+    others may not sound like their names."""
+    played, said = attributes(record["played"]), attributes(record["said"])
+    return replace(played, instruments=said.instruments, without=said.without)
 
 
 def forget(asked: Conditions, unsaid: float, unsaid_each: float, rng: np.random.Generator) -> Conditions:

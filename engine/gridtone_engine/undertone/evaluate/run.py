@@ -188,7 +188,10 @@ def _codec_rows(scores: list[dict[str, Any]], unseen: bool, undertone: Undertone
 def _long_rows(makers: dict[str, Engine], folder: Path, size: Size) -> list[Row]:
     """One long track of each."""
     prompt = Prompt("calm, warm pads, 72 bpm, in D minor", size.long_seconds, 7)
-    found = {name: table.drift(*_kept(folder / name / "long", lambda engine=engine: _sampled(engine, prompt))) for name, engine in makers.items()}  # type: ignore[misc]
+    found = {
+        name: table.drift(*_kept(folder / name / f"long_{size.long_seconds:.0f}", lambda engine=engine: _sampled(engine, prompt)))
+        for name, engine in makers.items()
+    }  # type: ignore[misc]
     ours, composer = found["undertone"], found["composer"]
     what = f"{size.long_seconds:.0f} s in one go: windows of 10 s outside the first minute's spread"
     return [
