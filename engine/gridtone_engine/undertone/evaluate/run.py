@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def evaluate(undertone: Undertone, folder: Path, size: Size, report: Report = la
     for maker, engine in makers.items():
         for name, prompt in tracks:
             report(Progress(done / total, f"{maker}: {name}, {len(tracks)} tracks"))
-            heard[maker][name] = _heard(folder / maker / name, lambda prompt=prompt, engine=engine: _sampled(engine, prompt))  # type: ignore[misc]
+            heard[maker][name] = _heard(folder / maker / name, partial(_sampled, engine, prompt))
             done += 1
     rows = _following(questions, heard)
     for unseen in (False, True):
@@ -188,10 +189,9 @@ def _codec_rows(scores: list[dict[str, Any]], unseen: bool, undertone: Undertone
 def _long_rows(makers: dict[str, Engine], folder: Path, size: Size) -> list[Row]:
     """One long track of each."""
     prompt = Prompt("calm, warm pads, 72 bpm, in D minor", size.long_seconds, 7)
-    found = {
-        name: table.drift(*_kept(folder / name / f"long_{size.long_seconds:.0f}", lambda engine=engine: _sampled(engine, prompt)))
-        for name, engine in makers.items()
-    }  # type: ignore[misc]
+    found = {}
+    for name, engine in makers.items():
+        found[name] = table.drift(*_kept(folder / name / f"long_{size.long_seconds:.0f}", partial(_sampled, engine, prompt)))
     ours, composer = found["undertone"], found["composer"]
     what = f"{size.long_seconds:.0f} s in one go: windows of 10 s outside the first minute's spread"
     return [
