@@ -122,6 +122,22 @@ def test_a_cue_crossfades_to_its_track_without_gap_or_click(recorded: Page, back
 
 
 @pytest.mark.slow
+def test_a_track_that_nobody_announced_begins_before_it_is_decoded_and_goes_on_without_a_seam(recorded: Page, backend: MemoryBackend) -> None:
+    backend.give("play", backend.add_track(chord([440, 550], 60)))
+    enable(recorded)
+    until_tone(recorded, 440)
+    eventually(recorded, lambda: len(recorded.evaluate("window.starts")) == 2)
+
+    def change() -> None:
+        backend.give("play", backend.add_track(chord([660, 830], 60)))
+        eventually(recorded, lambda: len(recorded.evaluate("window.starts")) == 4)
+
+    samples, rate = recording(recorded, change, until=lambda latest, rate: tone(latest, rate, 660) > tone(latest, rate, 440) + 40)
+    assert np.ptp(levels(samples, rate, 0.05)) < 3, "a gap or a bump"
+    assert loudest_above_6_khz(samples, rate) < 10 ** (-60 / 20), "a click"
+
+
+@pytest.mark.slow
 def test_the_crossfade_keeps_its_power(recorded: Page, backend: MemoryBackend) -> None:
     one, two = backend.add_track(noise(1, 60)), backend.add_track(noise(2, 60))
     backend.give("play", one, upcoming=two)
