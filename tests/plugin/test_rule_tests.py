@@ -20,6 +20,7 @@ from gridtone.proving.trial import in_words
 from gridtone_adapters import Quality
 
 PACKS = sorted((Path(gridtone.rules.__file__).parent / "packs").glob("*.test.yaml"))
+TRANSMISSION = next(path for path in PACKS if path.name.startswith("transmission."))
 RULES = """
 gridtone: 1
 signals:
@@ -170,7 +171,7 @@ def test_mistakes_in_the_tests_themselves_are_found_with_their_place(tmp_path: P
 
 def test_a_file_with_mistakes_does_not_keep_the_others_from_running(tmp_path: Path):
     (tmp_path / "bad.test.yaml").write_text("gridtone_tests: 1\nrules: {pack: transmision}\ntests: [{name: a, expect: [{at: 0s, state: day}]}]")
-    run = CliRunner().invoke(main, ["test", f"{tmp_path}/bad.test.yaml", str(PACKS[0]), "--junit", f"{tmp_path}/out.xml"])
+    run = CliRunner().invoke(main, ["test", f"{tmp_path}/bad.test.yaml", str(TRANSMISSION), "--junit", f"{tmp_path}/out.xml"])
     assert run.exit_code == 1
     assert "bad.test.yaml:2:15: no rules pack is called 'transmision'; did you mean `transmission`?" in run.output
     assert "13 passed, 0 failed, 1 file with mistakes" in run.output
@@ -181,10 +182,10 @@ def test_a_file_with_mistakes_does_not_keep_the_others_from_running(tmp_path: Pa
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 12), st.text(alphabet="x50_+-.!?{}[]:,'\"\n &*|>#", max_size=6)), min_size=1, max_size=3))
 def test_mutated_tests_never_crash_and_every_error_points_into_the_file(edits: list[tuple[int, int, str]]):
-    text = PACKS[0].read_text(encoding="utf-8")
+    text = TRANSMISSION.read_text(encoding="utf-8")
     for start, length, new in edits:
         text = text[:start] + new + text[start + length :]
-    file = PACKS[0].with_name("mutated.yaml")  # never written
+    file = TRANSMISSION.with_name("mutated.yaml")  # never written
     try:
         suite = parse_document(text, Suite, file)
     except DocumentError as error:
