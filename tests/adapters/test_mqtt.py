@@ -94,7 +94,7 @@ def test_bad_messages_are_counted_by_reason_and_lose_nothing_else(broker, collec
     messages += [
         ("unit-7/value", "1"),
         ("grid/line/deep/p", b"[" * 900),
-        ("grid/line/nan/p", b'{"value": NaN}'),
+        ("grid/line/nan/p", b'{"value": NaN, "time": 1700000000}'),
         ("plain/x", "1_000"),
         ("grid/line/last/p", message(99)),
     ]
@@ -102,7 +102,7 @@ def test_bad_messages_are_counted_by_reason_and_lose_nothing_else(broker, collec
     readings = collector.wait_count(len(BAD) + 1)
     assert [reading.value for reading in readings] == [*range(len(BAD)), 99]
     health = collector.adapter.health()
-    assert health.rejected == dict.fromkeys(BAD, 1) | {"unknown_topic": 1, "not_json": 3, "not_a_number": 2}
+    assert health.rejected == dict.fromkeys(BAD, 1) | {"unknown_topic": 1, "not_json": 2, "not_finite": 2, "not_a_number": 2}
     assert {(sample.reason, sample.source) for sample in health.samples} >= {("unknown_topic", "unit-7/value"), ("not_json", "grid/line/bad/p")}
     assert any(sample.sample.startswith("99999") and len(sample.sample) < 200 for sample in health.samples)
     assert "absurd_time" in caplog.text

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,8 @@ def test_a_draft_is_upsampled_later(folder: Path, tmp_path: Path) -> None:
 def test_what_is_interrupted_goes_on(folder: Path, tmp_path: Path) -> None:
     arguments = command(folder, "calm", "--seconds", "1", "--seed", "4", "-o", "out.wav")
     before = set(folder.glob("runs/*"))
-    process = subprocess.Popen(arguments, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # what a shell starts in the background ignores it, and so would this process
+    process = subprocess.Popen(arguments, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=heard)
     deadline = time.monotonic() + 200
     while not any((path / "track_0_level_2.npy").exists() for path in set(folder.glob("runs/*")) - before):
         assert process.poll() is None
