@@ -17,10 +17,11 @@ TESTS = Path(__file__).parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS / "grafana")]
 
 from grafana_kiosk import kiosk  # noqa: E402
-from grafana_page import ARGUMENTS, CHROMIUM, FULL, open_page, play, show  # noqa: E402
+from grafana_page import ARGUMENTS, FULL, open_page, play, show  # noqa: E402
 from grafana_proxy import PANEL, grafana_before  # noqa: E402
 from grafana_site import gridtone_serve  # noqa: E402
 
+from browsing import CHROMIUM  # noqa: E402
 from gridtone.demo.broker import start_broker  # noqa: E402
 from memory_backend import MemoryBackend, chord, running  # noqa: E402
 from waiting import free_port, until  # noqa: E402

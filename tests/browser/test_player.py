@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 from scipy import signal as dsp
 
+from browsing import chromium, listen_to_console
 from gridtone.alarms import AlarmsView, AlarmView, RoomView
 from gridtone.conductor import SILENCE_SECONDS
 from memory_backend import MemoryBackend, chord, day_of_states, noise, running
@@ -23,18 +24,12 @@ from sound import SILENT_DB, TAP, eventually, latest, level, levels, recording, 
 from waiting import PATIENCE_SECONDS
 
 expect.set_options(timeout=1000 * PATIENCE_SECONDS)
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    if not Path(CHROMIUM).exists():
-        pytest.skip("needs Chromium; install it with `apt install chromium`")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -56,9 +51,7 @@ def open_page(browser: Browser, url: str, allowed: tuple[str, ...] = (), **conte
     opened.set_default_timeout(1000 * PATIENCE_SECONDS)
     opened.add_init_script(TAP)
     page = opened.new_page()
-    page.complaints = []  # type: ignore[attr-defined]
-    page.on("console", lambda message: any(word in message.text for word in allowed) or page.complaints.append(message.text))  # type: ignore[attr-defined]
-    page.on("pageerror", lambda error: page.complaints.append(str(error)))  # type: ignore[attr-defined]
+    listen_to_console(page, allowed)
     page.goto(url)
     return page
 

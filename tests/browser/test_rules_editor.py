@@ -5,26 +5,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
+from browsing import chromium, listen_to_console
 from gridtone.server.tokens import TokenFile
 from rule_site import RULES, RuleSite, waves
 from waiting import PATIENCE_SECONDS, until
 
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
 PATIENCE = PATIENCE_SECONDS * 1000
 expect.set_options(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    if not Path(CHROMIUM).exists():
-        pytest.skip("needs Chromium; install it with `apt install chromium`")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -38,9 +33,7 @@ def open_page(browser: Browser, site: RuleSite, allowed: tuple[str, ...] = (), *
     opened = browser.new_context(**{"locale": "en-GB"} | context)
     opened.set_default_timeout(PATIENCE)
     page = opened.new_page()
-    page.complaints = []  # type: ignore[attr-defined]
-    page.on("console", lambda message: any(word in message.text for word in allowed) or page.complaints.append(message.text))  # type: ignore[attr-defined]
-    page.on("pageerror", lambda error: page.complaints.append(str(error)))  # type: ignore[attr-defined]
+    listen_to_console(page, allowed)
     page.goto(f"{site.url}/rules")
     expect(page.locator("#saved-line")).to_contain_text("·")
     return page

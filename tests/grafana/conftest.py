@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from grafana_page import ARGUMENTS, CHROMIUM, PATIENCE_MILLISECONDS, TOKEN, open_page
+from grafana_page import ARGUMENTS, PATIENCE_MILLISECONDS, TOKEN, open_page
 from grafana_proxy import PANEL, Grafana, grafana_before
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
+from browsing import chromium
 from memory_backend import MemoryBackend, day_of_states, running
 
 expect.set_options(timeout=PATIENCE_MILLISECONDS)
@@ -16,14 +16,10 @@ expect.set_options(timeout=PATIENCE_MILLISECONDS)
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    if not Path(CHROMIUM).exists():
-        pytest.skip("needs Chromium; install it with `apt install chromium`")
     if not (PANEL / "dist/panel/module.js").exists():
         pytest.skip("needs the built Grafana app: run `make panel`")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    with chromium(ARGUMENTS) as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

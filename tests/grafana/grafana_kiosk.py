@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from grafana_page import ARGUMENTS, CHROMIUM, FULL
+from grafana_page import ARGUMENTS, FULL
 from grafana_proxy import Grafana
 
+from browsing import CHROMIUM
 from sound import TAP
 from waiting import until
 

@@ -6,21 +6,14 @@ from typing import Any
 from grafana_proxy import Grafana
 from playwright.sync_api import BrowserContext, Page
 
+import browsing
+from browsing import listen_to_console
 from gridtone.library.track import Track
 from memory_backend import MemoryBackend, chord
 from sound import TAP
 from waiting import PATIENCE_SECONDS
 
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--host-resolver-rules=MAP grafana.example 127.0.0.1",
-]
+ARGUMENTS = [*browsing.ARGUMENTS, "--host-resolver-rules=MAP grafana.example 127.0.0.1"]
 TOKEN = "correct-horse-battery"
 FULL: dict[str, Any] = {"key": "one", "width": 640, "height": 360}
 PATIENCE_MILLISECONDS = 1000 * PATIENCE_SECONDS
@@ -32,9 +25,7 @@ def open_page(context: BrowserContext, grafana: Grafana, language: str = "en-US"
     """A page whose console must stay silent."""
     context.set_default_timeout(PATIENCE_MILLISECONDS)
     page = context.new_page()
-    page.complaints = []  # type: ignore[attr-defined]
-    page.on("console", lambda message: any(word in message.text for word in IGNORED) or page.complaints.append(message.text))  # type: ignore[attr-defined]
-    page.on("pageerror", lambda error: page.complaints.append(str(error)))  # type: ignore[attr-defined]
+    listen_to_console(page, IGNORED)
     page.add_init_script(TAP)
     page.goto(f"{grafana.url}/?lang={language}")
     page.wait_for_function("window.grafana")
