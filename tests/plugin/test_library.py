@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from multiprocessing import synchronize
 from pathlib import Path
@@ -542,6 +543,19 @@ def test_what_is_no_database_or_no_store_is_named(tmp_path: Path) -> None:
     (tmp_path / "gridtone.db").unlink()
     with pytest.raises(LibraryError, match="Protocol not known: nonsense"):
         Library.open(LibrarySettings(store="nonsense://bucket"), tmp_path)
+
+
+def test_libraries_open_in_threads_at_once(tmp_path: Path) -> None:
+    together = threading.Barrier(8)
+
+    def open_one(number: int) -> None:
+        (tmp_path / str(number)).mkdir()
+        together.wait(PATIENCE_SECONDS)
+        with Library.open(LibrarySettings(), tmp_path / str(number)) as library:
+            add(library, b"kept")
+
+    with ThreadPoolExecutor(together.parties) as threads:
+        list(threads.map(open_one, range(together.parties)))  # raises what any of them raised
 
 
 def test_many_threads_at_once(library: Library) -> None:

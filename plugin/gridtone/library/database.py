@@ -2,6 +2,7 @@
 
 import os
 import socket
+import threading
 from pathlib import Path
 
 import sqlalchemy
@@ -14,6 +15,8 @@ from sqlalchemy.exc import SQLAlchemyError
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK = int.from_bytes(b"grid")
 """First key of PostgreSQL's advisory lock; the second is the schema's."""
+MIGRATING = threading.Lock()
+"""Alembic's context is a global of the process."""
 
 
 class DatabaseError(Exception):
@@ -82,7 +85,7 @@ def _shown(engine: Engine) -> str:
 def migrate(engine: Engine, revision: str = "head") -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    with engine.begin() as connection:
+    with MIGRATING, engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
 
