@@ -144,7 +144,7 @@ class MemoryBackend:
         state = StateReasons(
             standing.state, title, standing.severity, 70, "active", standing.rule, standing.clears, True, standing.comparisons, 10.0, 60.0, None
         )
-        return Explanation(time.time(), standing, (state,), standing.signals)
+        return Explanation(time.time(), standing, (state,), standing.signals, forecast=self.forecast())
 
     def cue(self) -> Cue:
         return self._cue

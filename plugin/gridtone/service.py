@@ -33,7 +33,7 @@ from gridtone.rules.model import title_of
 from gridtone.server import create_app, serve
 from gridtone.server.backend import Codec, SamplerView, StateSpan, StateView
 from gridtone.stock.engines import EngineChoice
-from gridtone.stock.ramps import reached_in
+from gridtone.stock.ramps import cleared_in, reached_in
 from gridtone.stock.stock import StateNeed, Stock
 from gridtone.stock.view import ForecastView
 from gridtone.trend import SignalTrend, Trends
@@ -135,9 +135,10 @@ class Service:
             return self._evaluator.standing(time.time())
 
     def explain(self) -> Explanation:
+        forecast = self.forecast()
         with self._lock:
             now = time.time()
-            return replace(explain(self._evaluator, now), alarms=self._room.view(now))
+            return replace(explain(self._evaluator, now, cleared_in(self._evaluator, self._trends, now)), alarms=self._room.view(now), forecast=forecast)
 
     def cue(self) -> Cue:
         return self._conductor.cue

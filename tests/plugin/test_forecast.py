@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gridtone.library.span import StateSpan
+from gridtone.proving.telling import explained
 from gridtone.rules import Evaluator, load_rules
+from gridtone.rules.explanation import explain
 from gridtone.stock.forecast import Forecast
-from gridtone.stock.ramps import reached_in, slope
+from gridtone.stock.ramps import cleared_in, reached_in, slope
 from gridtone.trend import Trends
 from gridtone_adapters import Quality
 
@@ -154,6 +156,22 @@ def test_a_ramp_says_when_its_limit_is_reached(tmp_path: Path) -> None:
     assert reached_in(evaluator, trends, now + 25)["high"] == pytest.approx(40), "its `for` runs"
     words = Forecast(UTC).expect(["high", "day"], "day", now, now, HOUR, {"high": 420.0})["high"].reason({"en": "Day"})
     assert words["en"].startswith("its limit is 7 min away")
+
+
+def test_a_ramp_says_when_a_state_may_end(tmp_path: Path) -> None:
+    (tmp_path / "rules.yaml").write_text(RULES.replace("for: 60s", "clear: load < 70"))
+    evaluator, trends, now = Evaluator(load_rules(tmp_path / "rules.yaml"), 0.0), Trends(), 0.0
+    for minute in range(15):
+        now = 60.0 * minute
+        evaluator.ingest([("grid/load", 120 - 2.0 * minute, now, "", Quality.GOOD), ("grid/out", 0.0, now, "", Quality.GOOD)], now)
+        trends.record(evaluator.values(), now)
+    assert evaluator.active == "high"
+    assert cleared_in(evaluator, trends, now) == {"high": pytest.approx(60 * (92 - 70) / 2)}
+    explanation = explain(evaluator, now, cleared_in(evaluator, trends, now))
+    assert {state.state: state.clears_in for state in explanation.states} == {"both": None, "high": pytest.approx(660), "low": None, "day": None}
+    assert "        may end in 11m, if its signals go on as they do now" in explained(explanation)
+    evaluator.ingest([("grid/load", 60.0, now + 5, "", Quality.GOOD)], now + 5)
+    assert cleared_in(evaluator, trends, now + 5) == {}, "it has ended"
 
 
 def test_noise_is_no_ramp() -> None:

@@ -177,7 +177,7 @@ def test_explain_a_moment_of_a_recording(history: Path, tmp_path: Path):
     assert run.output.startswith("day (normal) since 2026-01-01 00:00:00, for 2m4s: no other state applies\n`high` will be true in 6s if nothing changes")
     assert "    2 high: true, `for` runs for 6s more" in run.output
     assert "+  load > 100 MW: 120 MW, margin 20 MW, decides" in run.output and "-  load < 90 MW: 120 MW, margin 30 MW" in run.output
-    assert "  load: 120 MW, 4s old at grid/load_mw" in run.output
+    assert "  load: 120 MW, 4s old at grid/load_mw" in run.output and "likely" not in run.output, "a recording has no stock that looks ahead"
     late = gridtone("explain", "--from", history, "--rules", tmp_path / "rules.yaml", "--at", "2026-01-01T08:00:00+01:00")
     assert "high: unknown: data are missing" in late.output and "UNKNOWN: stale or missing" in late.output
     early = gridtone("explain", "--from", history, "--rules", tmp_path / "rules.yaml", "--at", "2025-01-01")
@@ -212,6 +212,7 @@ def test_explain_asks_a_service(tmp_path: Path):
         assert "asks for a token" in gridtone("explain", "--url", url).output
         run = gridtone("explain", "--url", url, "--token-file", tmp_path / "token")
         assert run.exit_code == 0 and run.output.startswith("alert (alert) since")
+        assert "\nlikely within 15m:\n   34% evening_peak: at this hour it followed" in run.output and "    2% alert: its limit is 7 min away" in run.output
         assert "   70 alert: ACTIVE" in run.output and "max_line_loading_pct: 92.4 %, 1.2s old at line/HV-12/loading_pct" in run.output
         by_name = CliRunner().invoke(main, ["explain", "--url", url, "--token-env", "MY_TOKEN", "--json"], env={"MY_TOKEN": token})
         assert json.loads(by_name.output)["standing"]["state"] == "alert"

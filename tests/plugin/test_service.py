@@ -193,6 +193,7 @@ def test_it_explains_every_state_to_the_command_line(site: Site):
         until(lambda: site.is_in("low"))
         run = subprocess.run([sys.executable, "-m", "gridtone", "explain", "--url", site.url], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert run.returncode == 0, run.stderr
+    assert "likely within" in run.stdout, "where the grid is going"
     assert run.stdout.startswith("low (normal) since") and " low: ACTIVE" in run.stdout and "at grid/load_pct" in run.stdout
 
 

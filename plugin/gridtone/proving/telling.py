@@ -9,9 +9,12 @@ from gridtone.proving.timeline import Difference, StateFigures, Timeline, change
 from gridtone.proving.trial import in_words
 from gridtone.rules.explanation import Explanation, StateReasons
 from gridtone.rules.standing import Comparison, SignalView
+from gridtone.stock.view import ForecastView
 
 VERDICTS = {"active": "ACTIVE", "true": "true, lost by priority", "waiting": "true, `for` runs", "unknown": "unknown: data are missing", "false": "false"}
 DIFFERENCES_SHOWN = 20
+LIKELY_SHOWN = 5
+LEAST_PROBABILITY = 0.01
 
 
 def explained(explanation: Explanation) -> Iterator[str]:
@@ -22,6 +25,8 @@ def explained(explanation: Explanation) -> Iterator[str]:
     if standing.holds_until is not None and standing.holds_until > now:
         yield f"its `hold` keeps it for {in_words(round(standing.holds_until - now, 1))} more"
     yield from (f"`{other.state}` will be true in {in_words(round(other.enters_at - now, 1))} if nothing changes" for other in standing.pending)
+    if explanation.forecast:
+        yield from _forecast(explanation.forecast)
     if explanation.alarms and explanation.alarms.configured:
         yield from _alarms(explanation.alarms, now)
     yield ""
@@ -33,6 +38,14 @@ def explained(explanation: Explanation) -> Iterator[str]:
         age = "no reading yet" if signal.age_seconds is None else f"{in_words(round(signal.age_seconds, 1))} old"
         where = f" at {signal.point}" if signal.point else f" = {signal.expression}" if signal.expression else ""
         yield f"  {signal.name}: {_amount(signal)}, {age}{', UNKNOWN: stale or missing' if signal.stale else ''}{where}"
+
+
+def _forecast(forecast: ForecastView) -> Iterator[str]:
+    """Where the grid is going: the likeliest other states within the time that the stock looks ahead."""
+    shown = [likely for likely in forecast.likely[:LIKELY_SHOWN] if likely.probability >= LEAST_PROBABILITY]
+    within = in_words(round(forecast.horizon_seconds))
+    yield f"likely within {within}:" if shown else f"no other state is likely within {within}"
+    yield from (f"  {likely.probability:>4.0%} {likely.state}: {likely.reason['en']}" for likely in shown)
 
 
 def _alarms(alarms: AlarmsView, now: float) -> Iterator[str]:
@@ -60,6 +73,8 @@ def _state(state: StateReasons, signals: dict[str, SignalView], now: float) -> I
     yield f"        when  {state.when}"
     if state.clear:
         yield f"        clear {state.clear}{' (must be true before it ends)' if state.entered else ''}"
+    if state.clears_in is not None:
+        yield f"        may end in {in_words(round(state.clears_in))}, if its signals go on as they do now"
     for comparison in state.comparisons:
         yield f"          {_compared(comparison, signals[comparison.signal])}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +12,7 @@ from gridtone.rules.evaluator import Evaluator, Live
 from gridtone.rules.model import title_of
 from gridtone.rules.standing import Comparison, SignalView, Standing
 from gridtone.rules.views import compared, decisive, view
+from gridtone.stock.view import ForecastView
 from gridtone.words import Words
 
 Verdict = Literal["active", "true", "waiting", "unknown", "false"]
@@ -38,6 +40,8 @@ class StateReasons:
     hold_seconds: float
     enters_at: float | None
     """When its `for` ends if nothing changes, seconds since the Unix epoch; None while none runs."""
+    clears_in: float | None = None
+    """Seconds until `when` is false and `clear` true, if the signals go on along the steady ramp that they are on; None where none leads there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +56,14 @@ class Explanation:
     """Every signal of the rules."""
     alarms: AlarmsView | None = None
     """The alarms, and whether the room keeps the music silent; None for a history, which does not tell."""
+    forecast: ForecastView | None = None
+    """Where the grid is going, as far as the stock looks ahead; None for a history."""
 
 
-def explain(evaluator: Evaluator, now: float) -> Explanation:
-    """How everything stands at `now`."""
+def explain(evaluator: Evaluator, now: float, cleared_in: Mapping[str, float] | None = None) -> Explanation:
+    """How everything stands at `now`. `cleared_in`: in how many seconds the signals let states end, as `gridtone.stock.ramps` sees it."""
     rules = evaluator.rules
-    states = [_reasons(live, evaluator) for live in evaluator.ranked]
+    states = [_reasons(live, evaluator, (cleared_in or {}).get(live.name)) for live in evaluator.ranked]
     if rules.fallback:
         fallback = rules.states[rules.fallback]
         verdict: Verdict = "active" if evaluator.active == rules.fallback else "false"
@@ -68,7 +74,7 @@ def explain(evaluator: Evaluator, now: float) -> Explanation:
     return Explanation(now, evaluator.standing(now), tuple(states), signals)
 
 
-def _reasons(live: Live, evaluator: Evaluator) -> StateReasons:
+def _reasons(live: Live, evaluator: Evaluator, clears_in: float | None) -> StateReasons:
     state = live.state
     conditions = [condition for condition in (state.when, state.clear) if condition]
     deciding = decisive(evaluator, state.when)
@@ -93,4 +99,5 @@ def _reasons(live: Live, evaluator: Evaluator) -> StateReasons:
         state.for_,
         state.hold,
         enters_at,
+        clears_in,
     )

@@ -1,4 +1,4 @@
-"""When the signals reach the limits of states that the grid is not in, if they go on as they do."""
+"""When the signals reach the limits of states, if they go on as they do: of those that the grid is not in, and of those that it would leave."""
 
 import math
 from collections.abc import Mapping
@@ -17,9 +17,7 @@ STEADY = 0.8
 
 def reached_in(evaluator: Evaluator, trends: Trends, now: float, watched_seconds: float = WATCHED_SECONDS) -> dict[str, float]:
     """State -> seconds until it is entered, for those that signals approach; of those whose `for` runs, until that ends."""
-    values = evaluator.values()
-    slopes = {name: slope(*trends.between(name, now - watched_seconds, now + 1.0)) for name in values}
-    pending = evaluator.pending()
+    values, slopes, pending = evaluator.values(), _slopes(evaluator, trends, now, watched_seconds), evaluator.pending()
     found = {}
     for name, state in evaluator.rules.states.items():
         if name != evaluator.active and state.when is not None:
@@ -27,6 +25,23 @@ def reached_in(evaluator: Evaluator, trends: Trends, now: float, watched_seconds
             if seconds < math.inf:
                 found[name] = max(0.0, seconds)
     return found
+
+
+def cleared_in(evaluator: Evaluator, trends: Trends, now: float) -> dict[str, float]:
+    """State that is entered -> seconds until `when` is false and `clear` true, where signals approach that."""
+    values, slopes = evaluator.values(), _slopes(evaluator, trends, now, WATCHED_SECONDS)
+    found = {}
+    for live in evaluator.ranked:
+        if live.latched and live.state.when is not None:
+            ends = until_true(live.state.when, values, slopes, wanted=False)
+            seconds = max(ends, until_true(live.state.clear, values, slopes)) if live.state.clear else ends
+            if 0 < seconds < math.inf:
+                found[live.name] = seconds
+    return found
+
+
+def _slopes(evaluator: Evaluator, trends: Trends, now: float, watched_seconds: float) -> dict[str, float]:
+    return {name: slope(*trends.between(name, now - watched_seconds, now + 1.0)) for name in evaluator.gauges}
 
 
 def slope(times: list[float], values: list[float | None]) -> float:
