@@ -26,7 +26,7 @@ from gridtone.library.listening import Feedback, Play
 from gridtone.library.track import Track
 from gridtone.recent import LOOKING_SECONDS, Recent
 from gridtone.room.masking import lenders, limits_of
-from gridtone.room.policy import Room
+from gridtone.room.policy import ROOM, KeptRoom, Room
 from gridtone.rules import NO_DATA, Evaluator, Rules, Standing
 from gridtone.rules.explanation import Explanation, explain
 from gridtone.rules.model import title_of
@@ -74,6 +74,8 @@ class Service:
         self._standing = self._evaluator.standing(now)
         self._site = site
         self._room = Room(site.room, AlarmBoard(site.alarms))
+        if kept := self._library.remembered(ROOM, KeptRoom):
+            self._room.resume(kept, now)
         self._conductor = Conductor(
             site.conductor,
             lambda state: self._stock.candidates(state),
@@ -115,6 +117,7 @@ class Service:
             adapter.close()
         for thread in self._threads:
             thread.join(5)
+        self._keep_room()
         self._stock.close()
         self.rules_desk.close()
         self.events.close()
@@ -252,6 +255,7 @@ class Service:
                     watched_at = now
                     self._reload_rules()
                     connected = self._watch_adapters(connected)
+                    self._keep_room()
                 if now >= looked_at + RAMP_SECONDS:
                     looked_at = now
                     with self._lock:
@@ -283,9 +287,14 @@ class Service:
         if cue:
             self.events.publish("cue", cue)
             self._library.record_cue(cue)
+            self._keep_room()
         if standing:
             self._library.begin_state(standing.state, standing.severity, standing.reason, max(standing.since, self._opened))
             self._stock.set_current(standing.state)
+
+    def _keep_room(self) -> None:
+        with self._lock:
+            self._room.keep(lambda kept: self._library.remember(ROOM, kept))
 
     def _reload_rules(self) -> None:
         rules = self._watched.changed()

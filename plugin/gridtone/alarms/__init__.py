@@ -7,13 +7,15 @@
 
 * `settings.py`  which points are alarms, and the limits of ISA-18.2
 * `board.py`     every alarm with its state
+* `kept.py`      what outlives a restart
 * `view.py`      what people and programs are shown
 
 Nothing here decides about music: `gridtone.room` does.
 """
 
 from gridtone.alarms.board import Alarm, AlarmBoard
+from gridtone.alarms.kept import KeptAlarm, KeptAlarms
 from gridtone.alarms.settings import AlarmSettings, AlarmSource, Priority
 from gridtone.alarms.view import AlarmsView, AlarmView, RoomView
 
-__all__ = ["Alarm", "AlarmBoard", "AlarmSettings", "AlarmSource", "AlarmView", "AlarmsView", "Priority", "RoomView"]
+__all__ = ["Alarm", "AlarmBoard", "AlarmSettings", "AlarmSource", "AlarmView", "AlarmsView", "KeptAlarm", "KeptAlarms", "Priority", "RoomView"]

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import chain
 
+from gridtone.alarms.kept import KeptAlarm, KeptAlarms
 from gridtone.alarms.settings import PRIORITIES, AlarmSettings, AlarmSource, Condition, Priority
 from gridtone.alarms.view import AlarmView
 from gridtone.rules.points import Patterns
@@ -25,6 +26,8 @@ MOST_POINTS = 1_000_000
 UNKNOWN = "unknown"
 WAITING = ("unacknowledged", "returned")
 _ACTIVE = ("unacknowledged", "acknowledged")
+_KEPT = (*WAITING, UNKNOWN)
+_KEPT_PARTS = {"state", "active", "priority_of"}
 _SHOWN_AT_ONCE = 20
 
 
@@ -61,6 +64,8 @@ class Alarm:
     """What telemetry said last of this, unless it has not yet."""
     latched: bool = False
     """It came, and was not acknowledged since."""
+    resumed: bool = False
+    """It stands as before a restart, and has not reported since."""
     came: deque[float] = field(default_factory=deque)
     """When it came the last few times."""
     filed: tuple[str, Priority] = ("", "low")
@@ -186,6 +191,36 @@ class AlarmBoard:
         """Why nobody can tell how the alarms stand, one sentence for each source of which that is so."""
         return [problem for source in self._sources if (problem := self._problem(source, now))]
 
+    def kept(self) -> KeptAlarms:
+        """What must outlive a restart."""
+        waiting = [alarm for group in self._groups.values() for alarm in group.values() if alarm.state in _KEPT or (alarm.state == "shelved" and alarm.latched)]
+        return KeptAlarms(
+            tuple(
+                KeptAlarm(
+                    alarm.source.settings.name,
+                    alarm.name,
+                    {part: _finite(alarm.said[part]) for part in _KEPT_PARTS & alarm.said.keys()},
+                    alarm.since,
+                    alarm.latched,
+                )
+                for alarm in waiting
+            ),
+            tuple(heapq.nlargest(self.settings.flood_alarms + 1, self._came)),
+            self.flood,
+        )
+
+    def resume(self, kept: KeptAlarms, now: float) -> None:
+        """Go on as before a restart, until telemetry says otherwise. Alarms of sources that the site no longer has are left out."""
+        sources = {source.settings.name: source for source in self._sources}
+        for was in kept.alarms:
+            if (source := sources.get(was.source)) and (alarm := self._alarm(source, was.name)):
+                alarm.said = {part: math.nan if value is None else value for part, value in was.said.items()}
+                alarm.since, alarm.latched, alarm.resumed = was.since, was.latched, True
+                alarm.active = None if (state := alarm.judged()) == UNKNOWN else state in _ACTIVE
+                self._settle(alarm, now)
+        self._came, self.flood = sorted(kept.came), kept.flood
+        self._count_flood(now)
+
     def views(self, now: float) -> list[AlarmView]:
         """The most urgent alarms that are not cleared."""
         chattering_since, stale_since = now - self.settings.chattering_seconds, now - self.settings.stale_hours * 3600
@@ -218,6 +253,7 @@ class AlarmBoard:
     def _hear(self, alarm: Alarm, part: str, reading: Reading, at: float, now: float) -> None:
         alarm.said[part] = math.nan if reading.quality == Quality.BAD else float(reading.value)
         alarm.heard_at = max(alarm.heard_at, at)
+        alarm.resumed = False
         if part not in ("state", "active") or (state := alarm.judged()) in (UNKNOWN, "shelved"):
             return
         active = state in _ACTIVE
@@ -315,3 +351,7 @@ def _named(pattern: str, point: str) -> str:
     if parts[-1] == "**":
         found += names[len(parts) - 1 :]
     return "/".join(found) or point
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -39,7 +39,7 @@ def create(name: str, role: str, expires: str | None, config: Path | None) -> No
     text = tokens.create(name, role, end)  # type: ignore[arg-type]  # click let only roles through
     console.print(f"{name}, {role}{f', until {end:%Y-%m-%d %H:%M} UTC' if end else ''}, in {tokens.path}. This is shown once:")
     click.echo(text)
-    _record(site, _audit(site), "token_created", name, {"role": role, "expires": end.isoformat() if end else None})
+    record(site, _audit(site), "token_created", name, {"role": role, "expires": end.isoformat() if end else None})
 
 
 @token.command("list")
@@ -67,7 +67,7 @@ def revoke(name: str, config: Path | None) -> None:
     site = _site(config)
     revoked = TokenFile(site.data).revoke(name)
     console.print(f"{revoked.name}, {revoked.role}, is revoked")
-    _record(site, _audit(site), "token_revoked", name, {"role": revoked.role})
+    record(site, _audit(site), "token_revoked", name, {"role": revoked.role})
 
 
 @click.group()
@@ -92,7 +92,7 @@ def export(output: IO[str], since: str | None, config: Path | None) -> None:
     for entry in log.verified(time.time() - seconds if seconds is not None else 0.0):
         output.write(msgspec.json.encode(entry).decode() + "\n")
         count += 1
-    _record(site, log, "audit_exported", "", {"entries": count})
+    record(site, log, "audit_exported", "", {"entries": count})
 
 
 @audit.command()
@@ -123,7 +123,7 @@ def _audit(site: "Site") -> "Audit":
     return open_audit(site.library, site.data)
 
 
-def _record(site: "Site", log: "Audit", action: str, what: str, detail: dict[str, Any]) -> None:
+def record(site: "Site", log: "Audit", action: str, what: str, detail: dict[str, Any]) -> None:
     """Done is done; but that nobody can see it later is an error."""
     from gridtone.person import Person
 

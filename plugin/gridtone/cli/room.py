@@ -6,10 +6,13 @@ from pathlib import Path
 
 import click
 
-from gridtone.cli.common import console, progress_bar
+from gridtone.cli.access import record
+from gridtone.cli.common import CONFIG, console, enter, progress_bar
 from gridtone.cli.history import FILE as EXISTING_FILE
 from gridtone.cli.history import rules_of
 
+MOST_NAMED = 20
+"""Alarms that an entry of the audit log names."""
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -104,3 +107,28 @@ def examples(folder: Path) -> None:
 
     for path in write_examples(folder):
         click.echo(path)
+
+
+@room.command()
+@CONFIG
+def forget_alarms(config: Path | None) -> None:
+    """Forget which alarms waited for somebody when the service stopped. Stop it first.
+
+    For an alarm whose acknowledgement nobody will ever report, since it came while gridtone was not running.
+    """
+    from gridtone.config import load_site
+    from gridtone.library.history import LibraryError
+    from gridtone.library.library import Library
+    from gridtone.room.policy import ROOM, KeptRoom
+
+    site = load_site(enter(config))
+    with Library.open(site.library, site.data) as library:
+        try:
+            kept = library.remembered(ROOM, KeptRoom) or KeptRoom()
+        except LibraryError as error:
+            console.print(str(error), soft_wrap=True, markup=False)
+            kept = KeptRoom()
+        names = [f"{alarm.source}: {alarm.name}" for alarm in kept.alarms.alarms]
+        library.forget_kept(ROOM)
+        record(site, library.audit, "alarms_forgotten", "", {"count": len(names), "first": names[:MOST_NAMED]})
+    click.echo("\n".join(names) or "no alarm waited for anybody")

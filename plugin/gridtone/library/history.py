@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy import Engine, delete, func, select, update
@@ -24,6 +24,8 @@ from gridtone.library.tables import FailureRow, FeedbackRow, MemoryRow, PlayRow,
 from gridtone.words import Words
 
 log = logging.getLogger(__name__)
+
+Kept = TypeVar("Kept")
 
 _LINE = [getattr(RulesVersionRow, column.name) for column in fields(VersionLine)]
 _VERSION = [*_LINE, RulesVersionRow.text]
@@ -69,6 +71,27 @@ class History:
         with self._sessions() as session:
             row = session.get(MemoryRow, "cue")
             return msgspec.convert(row.value, Cue) if row else None
+
+    def remember(self, name: str, value: Any) -> bool:
+        """Keep a dataclass over restarts, instead of what was kept under that name; False where the database refuses."""
+        refused: list[str] = []
+        with self._remembering(f"what is kept of the {name}", refused.append) as session:
+            set_value(session, name, msgspec.to_builtins(value))
+        return not refused
+
+    def remembered(self, name: str, kind: type[Kept]) -> Kept | None:
+        """What was kept. Raises LibraryError where it is not of that kind."""
+        with self._sessions() as session:
+            row = session.get(MemoryRow, name)
+        try:
+            return msgspec.convert(row.value, kind) if row else None
+        except msgspec.ValidationError as error:
+            raise LibraryError(f"what the database keeps of the {name} is damaged ({error}): restore a backup, or run `gridtone room forget-alarms`") from error
+
+    def forget_kept(self, name: str) -> None:
+        """Raises LibraryError."""
+        with self._writing(f"that nothing is kept of the {name}") as session:
+            session.execute(delete(MemoryRow).where(MemoryRow.name == name))
 
     def reserve(self, name: str, count: int) -> int:
         """The first of `count` whole numbers that nobody was given under `name` before, from 1. Raises LibraryError."""
@@ -195,14 +218,15 @@ class History:
                 ) from error
 
     @contextmanager
-    def _remembering(self, what: str) -> Iterator[Session]:
-        """One transaction whose failure is shown and logged, but stops nobody."""
+    def _remembering(self, what: str, refused: Callable[[str], None] = lambda problem: None) -> Iterator[Session]:
+        """One transaction whose failure is shown, logged and told to `refused`, but stops nobody."""
         try:
             with self._writing(what) as session:
                 yield session
         except LibraryError as error:
             log.error("%s", error)
             self._unwritten = str(error)
+            refused(self._unwritten)
         else:
             self._unwritten = ""
 

@@ -5,8 +5,9 @@ There is no clock inside. One thread at a time: its owner holds the lock.
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
-from gridtone.alarms import Alarm, AlarmBoard, AlarmsView, RoomView
+from gridtone.alarms import Alarm, AlarmBoard, AlarmsView, KeptAlarms, RoomView
 from gridtone.alarms.settings import PRIORITIES
 from gridtone.conductor import RoomOrder
 from gridtone.room.settings import RoomSettings
@@ -14,7 +15,19 @@ from gridtone.words import Words
 
 MOST_KEYS = 100
 """Keys of radios and phones that may be held at once."""
+ROOM = "room"
+"""What the library keeps a `KeptRoom` under."""
 NOTHING: Words = {"en": "", "zh": ""}
+_SINCE_BEFORE: Words = {"en": " It is from before gridtone started, and has not reported since.", "zh": "该告警发生在 gridtone 本次启动之前，此后未再上报。"}
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRoom:
+    """What must outlive a restart."""
+
+    alarms: KeptAlarms = field(default_factory=KeptAlarms)
+    held: dict[str, float] = field(default_factory=dict)
+    """Who holds a key -> until when at the latest."""
 
 
 class Room:
@@ -27,11 +40,24 @@ class Room:
         """The alarm that the reason speaks of: as long as it waits, lesser ones beside it change nothing for listeners."""
         self._held: dict[str, float] = {}
         """Who holds a key -> until when at the latest."""
-        self._dwell_seconds = 0.0
-        """How long the silence lasts after what asks for it has ended."""
+        self._dwell_seconds = settings.dwell_seconds if alarms.configured else 0.0
+        """How long the silence lasts after what asks for it has ended; at first that nobody knows yet how the alarms stand."""
+        self._kept: tuple[object, ...] = ()
         self._silent_until = -math.inf
         self._shown: tuple[object, ...] = ()
         self._shown_at = -math.inf
+
+    def keep(self, write: Callable[[KeptRoom], bool]) -> None:
+        """Have `write` put down what must outlive a restart, if it is not what `write` last answered True for."""
+        kept = (self.alarms.changes, self.alarms.recent, *self._held.items())
+        if kept != self._kept and write(KeptRoom(self.alarms.kept(), dict(self._held))):
+            self._kept = kept
+
+    def resume(self, kept: KeptRoom, now: float) -> None:
+        """Go on as before a restart."""
+        self.alarms.resume(kept.alarms, now)
+        latest = now + self._settings.speech.longest_seconds
+        self._held = {who: min(until, latest) for who, until in kept.held.items()}
 
     def order(self, now: float) -> RoomOrder:
         """What the room asks now."""
@@ -100,10 +126,11 @@ class Room:
         if named is None:
             return None
         dwell = self._settings.dwell_seconds
+        unheard = _SINCE_BEFORE if named.resumed else NOTHING
         return "alarm", {
             "en": f"Silent for an alarm that nobody has acknowledged: {named.title['en']} ({named.priority}). "
-            f"The music returns {dwell:g} s after the last such alarm is acknowledged.",
-            "zh": f"有未确认的告警，音乐静音：{named.title.get('zh', named.title['en'])}。最后一条告警确认 {dwell:g} 秒后恢复。",
+            f"The music returns {dwell:g} s after the last such alarm is acknowledged.{unheard['en']}",
+            "zh": f"有未确认的告警，音乐静音：{named.title.get('zh', named.title['en'])}。最后一条告警确认 {dwell:g} 秒后恢复。{unheard['zh']}",
         }
 
     def _flood(self, _now: float) -> tuple[str, Words] | None:
