@@ -51,12 +51,23 @@ def test_every_entry_is_sealed_with_the_one_before_and_anybody_can_verify_it(lib
     assert json.loads(entries[0].detail) == {"version": 7, "reason": "新的限值"}
 
 
-@pytest.mark.parametrize("change", ["update audit set person = 'nobody'", "delete from audit", "delete from audit where number = 3"])
-def test_the_database_refuses_to_change_or_remove_an_entry(library: Library, change: str) -> None:  # noqa: F811
+CHANGES = {
+    "sqlite": ("insert or replace into {table} select * from {table} where number = 2",),
+    "postgresql": ("insert into {table} select * from {table} where number = 2 on conflict (number) do update set time = 0", "truncate table {table}"),
+}
+
+
+@pytest.mark.parametrize(("table", "said"), [("audit", "only grows"), ("rules_versions", "stay as they are")])
+def test_the_database_refuses_to_change_remove_or_replace_what_is_kept(library: Library, table: str, said: str) -> None:  # noqa: F811
     three_entries(library)
-    with pytest.raises(DBAPIError, match="only grows"), library._database.begin() as connection:
-        connection.execute(text(change))
+    for number in range(3):
+        library.add_rules_version(f"rules {number}", "Grid planning", "a reason", float(number + 1), None, lambda: None)
+    everywhere = ("update {table} set time = 0", "delete from {table}", "delete from {table} where number = 3")
+    for change in (*everywhere, *CHANGES[library._database.dialect.name]):
+        with pytest.raises(DBAPIError, match=said), library._database.begin() as connection:
+            connection.execute(text(change.format(table=table)))
     assert len(list(library.audit.verified())) == 3
+    assert [(version.number, version.time) for version in library.rules_versions(9)] == [(3, 3.0), (2, 2.0), (1, 1.0)]
 
 
 @pytest.mark.parametrize(
@@ -68,15 +79,16 @@ def test_the_database_refuses_to_change_or_remove_an_entry(library: Library, cha
         ("delete from audit where number = 1", "entry 1 .* is missing"),
     ],
 )
-def test_tampering_with_the_databases_own_tools_shows(tmp_path: Path, change: str, said: str) -> None:
-    with Library.open(LibrarySettings(), tmp_path) as library:  # noqa: F811
-        three_entries(library)
-        with library._database.begin() as connection:
-            for trigger in ("audit_refuses_update", "audit_refuses_delete"):
-                connection.execute(text(f"drop trigger {trigger}"))
-            connection.execute(text(change))
-        with pytest.raises(AuditError, match=said):
-            list(library.audit.verified())
+def test_tampering_with_the_databases_own_tools_shows(library: Library, change: str, said: str) -> None:  # noqa: F811
+    three_entries(library)
+    sqlite = ("audit_refuses_update", "audit_refuses_delete")
+    drops = {"sqlite": [f"drop trigger {trigger}" for trigger in sqlite], "postgresql": ["alter table audit disable trigger all"]}
+    with library._database.begin() as connection:
+        for drop in drops[library._database.dialect.name]:
+            connection.execute(text(drop))
+        connection.execute(text(change))
+    with pytest.raises(AuditError, match=said):
+        list(library.audit.verified())
 
 
 def test_a_chain_that_was_forged_anew_from_an_entry_on_differs_from_the_seals_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
