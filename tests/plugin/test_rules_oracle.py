@@ -1,7 +1,9 @@
 """The incremental evaluator against a slow and obvious one, on random rules and random telemetry."""
 
+import random
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from slow_rules import SlowRules
@@ -174,3 +176,25 @@ def test_the_same_readings_at_the_same_times_give_the_same_standings(written: Ru
         return seen
 
     assert run() == run()
+
+
+@pytest.mark.parametrize("points", [1, 2, 16, 17, 257, 600])
+def test_signals_over_many_points_are_what_the_points_say(points: int) -> None:
+    """While points report, fall silent and return; few different values, so that many are equal."""
+    takes = {"max": max, "min": min, "sum": sum, "mean": lambda values: sum(values) / len(values), "count": lambda values: sum(value > 3 for value in values)}
+    names = [f"line/{number}/loading" for number in range(points)]
+    signals = {take: {"of": "line/**", "take": take, "stale_after": 10, "stale_pct": 100} | ({"where": "> 3"} if take == "count" else {}) for take in takes}
+    states = {f"high_{take}": {"when": f"{take} > 3", "silent": True} for take in takes}
+    evaluator = Evaluator(Rules.model_validate({"gridtone": 1, "signals": signals, "states": states}), 0.0)
+    chance, held = random.Random(points), dict[str, tuple[float, float]]()
+    for step in range(200):
+        now = 0.5 * step
+        told = chance.sample(names, min(points, chance.choice([1, 1, 3, 40, points])))
+        readings = [Reading(name, float(chance.choice([0, 1, 2, 2.5, 3, 3.5, 4, step])), now, "%") for name in told]
+        evaluator.ingest(readings, now)
+        held |= {reading.point: (reading.value, now) for reading in readings}
+        fresh = {name: value for name, (value, at) in held.items() if at > now - 10}
+        assert evaluator.values() == {take: pytest.approx(of(fresh.values())) for take, of in takes.items()}
+        for take in ("max", "min"):
+            gauge = evaluator.gauges[take]
+            assert fresh[evaluator.points.names[gauge.members[gauge.decisive()]]] == takes[take](fresh.values())

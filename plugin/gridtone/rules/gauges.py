@@ -10,6 +10,7 @@ import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from gridtone.rules.condition import OPERATORS, Compare, Truth
 from gridtone.rules.model import Signal, unit_of
@@ -17,6 +18,8 @@ from gridtone.rules.points import Points
 
 RATE_SAMPLES = 240
 """Samples that a rate keeps of its window: readings closer together than this share of it replace each other."""
+FAN = 16
+"""Nodes under a node of a tree."""
 UNSETTLED = (math.nan, math.nan)
 
 
@@ -52,9 +55,8 @@ class Gauge:
         self.last: float | None = None
         """The value just before the latest point went stale."""
 
-    @property
-    def bounds(self) -> tuple[float, float]:
-        """Between which values of a point this gauge need not hear of it."""
+    def bounds(self, slot: int) -> tuple[float, float]:
+        """Between which values of the point at `slot` this gauge need not hear of it."""
         return UNSETTLED
 
     def join(self, point: int) -> int:
@@ -130,8 +132,7 @@ class Value(Gauge):
 
     settled: float | None = None
 
-    @property
-    def bounds(self) -> tuple[float, float]:
+    def bounds(self, slot: int) -> tuple[float, float]:
         return self.low, self.high
 
     def update(self, slot: int, value: float) -> None:
@@ -157,27 +158,31 @@ class Value(Gauge):
 
 
 class Tree(Gauge):
-    """Points are the leaves of a binary tree in an array whose inner nodes combine their two children; the root is the value. Nothing drifts."""
+    """Points are the leaves of a tree in which a node combines `FAN` others; the root is the value. Nothing drifts."""
 
     empty: float
     """What a point that does not count contributes."""
 
     def __init__(self, name: str, signal: Signal, board: Board) -> None:
         super().__init__(name, signal, board)
-        self.leaves = 1
-        self.tree = [self.empty, self.empty]
+        self.levels: list[list[float]] = [[]]
+        """From the leaves to the root."""
+        self.steps: list[tuple[list[float], list[float]]] = []
+        """Every level with the one above it."""
 
     def join(self, point: int) -> int:
-        slot = super().join(point)
-        if slot == self.leaves:
-            old = self.tree[self.leaves :]
-            self.leaves *= 2
-            self.tree = [self.empty] * self.leaves + old + [self.empty] * len(old)
-            for node in range(self.leaves - 1, 0, -1):
-                self.tree[node] = self.combine(self.tree[2 * node], self.tree[2 * node + 1])
+        slot = at = super().join(point)
+        for level in self.levels:
+            if at < len(level):
+                return slot
+            level.append(self.empty)
+            at //= FAN
+        if len(level) > 1:
+            self.levels.append([self.combine(level)])
+            self.steps = list(pairwise(self.levels))
         return slot
 
-    def combine(self, left: float, right: float) -> float:
+    def combine(self, nodes: list[float]) -> float:
         raise NotImplementedError
 
     def leaf(self, value: float) -> float:
@@ -191,12 +196,12 @@ class Tree(Gauge):
         super().discount(slot)
         self.put(slot, self.empty)
 
-    def put(self, slot: int, leaf: float) -> None:
-        node = slot + self.leaves
-        self.tree[node] = leaf
-        while node > 1:
-            node >>= 1
-            self.tree[node] = self.combine(self.tree[2 * node], self.tree[2 * node + 1])
+    def put(self, slot: int, node: float) -> None:
+        for level, _ in self.steps:
+            level[slot] = node
+            slot //= FAN
+            node = self.combine(level[FAN * slot : FAN * slot + FAN])
+        self.levels[-1][0] = node
 
 
 class Max(Tree):
@@ -205,8 +210,8 @@ class Max(Tree):
     empty = -math.inf
     sign = 1.0
 
-    def combine(self, left: float, right: float) -> float:
-        return left if left > right else right
+    def combine(self, nodes: list[float]) -> float:
+        return max(nodes)
 
     def leaf(self, value: float) -> float:
         return self.sign * value
@@ -215,33 +220,32 @@ class Max(Tree):
         if not self.fresh[slot]:
             self.board.returned.append((self, slot))
             return
-        best = self.sign * value
-        tree = self.tree
-        node = slot + self.leaves
-        if tree[node] == best:
-            return
-        tree[node] = best
-        while node > 1:
-            sibling = tree[node ^ 1]
-            if sibling > best:
-                best = sibling
-            node >>= 1
-            if tree[node] == best:
-                return
-            tree[node] = best
-        if not self.low < self.sign * best < self.high:
+        node = self.sign * value
+        for level, above in self.steps:
+            before = level[slot]
+            level[slot] = node
+            slot //= FAN
+            best = above[slot]
+            if node <= best:
+                if before < best or node == best:
+                    return
+                node = max(level[FAN * slot : FAN * slot + FAN])
+                if node == best:
+                    return
+        self.levels[-1][0] = node
+        if not self.low < self.sign * node < self.high:
             self.board.touched.append(self)
 
     def current(self) -> float | None:
-        return self.sign * self.tree[1] if self.fresh_count else None
+        return self.sign * self.levels[-1][0] if self.fresh_count else None
 
     def decisive(self) -> int:
         if not self.fresh_count:
             return super().decisive()
-        node = 1
-        while node < self.leaves:
-            node = 2 * node if self.tree[2 * node] == self.tree[1] else 2 * node + 1
-        return node - self.leaves
+        slot = 0
+        for level, above in reversed(self.steps):
+            slot = level.index(above[slot], FAN * slot)
+        return slot
 
 
 class Min(Max):
@@ -255,8 +259,8 @@ class Sum(Tree):
 
     empty = 0.0
 
-    def combine(self, left: float, right: float) -> float:
-        return left + right
+    def combine(self, nodes: list[float]) -> float:
+        return sum(nodes)
 
     def update(self, slot: int, value: float) -> None:
         if not self.fresh[slot]:
@@ -268,18 +272,18 @@ class Sum(Tree):
             self.board.touched.append(self)
 
     def current(self) -> float | None:
-        return self.tree[1] if self.fresh_count else None
+        return self.levels[-1][0] if self.fresh_count else None
 
 
 class Mean(Sum):
     """The mean of the points."""
 
     def current(self) -> float | None:
-        return self.tree[1] / self.fresh_count if self.fresh_count else None
+        return self.levels[-1][0] / self.fresh_count if self.fresh_count else None
 
 
 class Count(Gauge):
-    """How many of the points meet `where`."""
+    """How many of the points meet `where`. Hears of a point only when that may have changed."""
 
     def __init__(self, name: str, signal: Signal, board: Board) -> None:
         super().__init__(name, signal, board)
@@ -288,6 +292,13 @@ class Count(Gauge):
         self.limit = signal.where.limit
         self.met = bytearray()
         self.met_count = 0
+        self.upward = {">": True, ">=": True, "<": False, "<=": False}.get(signal.where.operator)
+        """Whether values above the limit meet the condition; None where neither side does as a whole."""
+
+    def bounds(self, slot: int) -> tuple[float, float]:
+        if not self.fresh[slot] or self.upward is None:
+            return UNSETTLED
+        return (self.limit, math.inf) if self.met[slot] == self.upward else (-math.inf, self.limit)
 
     def join(self, point: int) -> int:
         self.met.append(0)
@@ -299,17 +310,20 @@ class Count(Gauge):
         elif self.compare(value, self.limit) != self.met[slot]:
             self.met[slot] ^= 1
             self.met_count += 1 if self.met[slot] else -1
+            self.board.points.bound(self.members[slot])
             self.board.touched.append(self)
 
     def count(self, slot: int) -> None:
         self.met[slot] = self.compare(self.latest(slot)[0], self.limit)
         self.met_count += self.met[slot]
         super().count(slot)
+        self.board.points.bound(self.members[slot])
 
     def discount(self, slot: int) -> None:
         super().discount(slot)
         self.met_count -= self.met[slot]
         self.met[slot] = 0
+        self.board.points.bound(self.members[slot])
 
     def current(self) -> float | None:
         return float(self.met_count) if self.fresh_count else None

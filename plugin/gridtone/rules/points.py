@@ -73,7 +73,7 @@ class Points:
 
     def bound(self, point: int) -> None:
         """Set the point's bounds to what all of its listeners agree on."""
-        bounds = [gauge.bounds for _, _, gauge in self.listeners[point]]
+        bounds = [gauge.bounds(slot) for _, slot, gauge in self.listeners[point]]
         deaf = all(low < high for low, high in bounds)
         self.low[point] = max((low for low, _ in bounds), default=-math.inf) if deaf else math.nan
         self.high[point] = min((high for _, high in bounds), default=math.inf) if deaf else math.nan
