@@ -268,6 +268,7 @@ def shares(stock: Stock) -> Iterator[str]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--days", type=int, default=365)
+    parser.add_argument("--growth", type=float, default=1.0, help="of every load and infeed, in a grid that stays as it is")
     parser.add_argument("--quick", action="store_true", help="without the power flows of quiet hours, and with a dozen events that repeat")
     arguments = parser.parse_args()
     days, rules = arguments.days, patient(load_pack("transmission"), STALE_AFTER_SECONDS)
@@ -275,8 +276,8 @@ def main() -> None:
         year = replayed(quick_year(days), rules)
     else:
         RECORDINGS.mkdir(exist_ok=True)
-        recording = RECORDINGS / ("year-0.parquet" if days == 365 else f"days-{days}.parquet")
-        year = replayed(past(str(record_year(recording, days=days)), None, None, lambda _: None), rules)
+        recording = record_year(RECORDINGS / f"year-0-{days}-{arguments.growth}.parquet", days=days, growth=arguments.growth)
+        year = replayed(past(str(recording), None, None, lambda _: None), rules)
     for minutes in (15, 120):
         hits, loss = quality(year, 60.0 * minutes)
         Console().print(f"within {minutes} min: the likeliest state was entered in {hits:.0%} of the cases; logarithmic loss {loss:.2f} of plain frequencies'")

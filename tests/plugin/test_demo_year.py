@@ -54,6 +54,10 @@ def test_a_finished_recording_is_kept_and_another_one_replaced(recording: Path, 
     monkeypatch.setattr(year, "STEPS_A_DAY", 4)
     record_year(copy, seed=1, days=1)
     assert parquet.read_table(copy).num_rows == 4
+    before = parquet.read_table(copy)
+    record_year(copy, seed=1, days=1, growth=1.5)
+    assert parquet.read_table(copy)["grid/load_mw"].to_numpy() == pytest.approx(1.5 * before["grid/load_mw"].to_numpy(), abs=0.02)
+    assert parquet.read_table(copy)["grid/load_pct"] == before["grid/load_pct"], "of a peak that has grown, too"
     assert [file.name for file in tmp_path.iterdir()] == ["year.parquet"]
 
 
