@@ -139,6 +139,10 @@ class Document:
         except ValidationError as error:
             raise DocumentError({self._from_pydantic(details, model, at): None for details in _without_echoes(error.errors())}) from error
 
+    def __contains__(self, at: Place) -> bool:
+        """Whether there is a value at `at`."""
+        return at in self._spots
+
     def problem(self, at: Place, message: str, fix: str = "", *, offset: int = 0, on_key: bool = False) -> Problem:
         """A problem with the value (or the key) at `at`, or at the nearest place above it that exists; `offset` characters into a scalar."""
         found = at

@@ -13,7 +13,7 @@ from gridtone.documents import Document
 from gridtone.proving.doubts import doubts
 from gridtone.proving.sources import may_deliver
 from gridtone.rules import Evaluator, Rules
-from gridtone_adapters import InfluxConfig, MqttConfig, Reading, ReplayConfig
+from gridtone_adapters import InfluxConfig, MqttConfig, Reading, ReplayConfig, WebhookConfig
 
 PACKS = Path(gridtone.rules.__file__).parent / "packs"
 SIGNALS = """gridtone: 1
@@ -126,6 +126,7 @@ def test_a_state_that_is_said_never_to_win_never_wins(states: list[dict[str, obj
 
 QUERY = {"measurement": "m", "fields": ["p_mw"], "point": "{tag:kind}/{field}", "where": {"kind": "line"}}
 MQTT = {"kind": "mqtt", "host": "h"}
+ALERTS = {"port": 9095, "token": {"env": "TOKEN"}}
 
 
 @pytest.mark.parametrize(
@@ -136,6 +137,9 @@ MQTT = {"kind": "mqtt", "host": "h"}
         (MqttConfig(**MQTT, topics=[{"topic": "g/l{id}/v", "point": "line/{id}/loading_pct"}]), "line/**", "bus/**"),
         (MqttConfig(**MQTT, topics=[{"topic": "g/{rest...}", "point": "x/{rest}"}]), "x/a/b/c", "y/a/b/c"),
         (MqttConfig(**MQTT, topics=[{"topic": "g/{id}", "point": "line/{id}", "values": {"p.mw": "p_mw"}}]), "line/*/p_mw", "line/*/q_mvar"),
+        (WebhookConfig(**ALERTS), "alert/heartbeat", "line/A/loading_pct"),
+        (WebhookConfig(**ALERTS), "alert/*/*/active", "alert/*/*/acknowledged"),
+        (WebhookConfig(**ALERTS, point="a/{fingerprint}"), "a/*/priority", "a/*"),
         (
             InfluxConfig(url="http://h", database="d", queries=[QUERY]),
             "line/p_mw",
@@ -143,7 +147,7 @@ MQTT = {"kind": "mqtt", "host": "h"}
         ),
     ],
 )  # fmt: skip
-def test_which_points_an_adapter_delivers(adapter: MqttConfig | InfluxConfig, delivered: str, not_delivered: str):
+def test_which_points_an_adapter_delivers(adapter: MqttConfig | InfluxConfig | WebhookConfig, delivered: str, not_delivered: str):
     assert may_deliver(adapter, delivered)
     assert not may_deliver(adapter, not_delivered)
     assert may_deliver(ReplayConfig(file=Path("x.csv")), not_delivered)
@@ -171,3 +175,45 @@ def test_mistakes_within_parts_and_between_them_are_reported_in_one_round(tmp_pa
         "9:13: `volts` is not a signal",
         "10:11: the fallback `d` is not a state",
     ]
+
+
+def site_of(folder: Path, engine: str, prompt: str) -> Result:
+    rules = f"{SIGNALS}states:\n{ALL_USED}  day: {{prompt: {prompt}}}\nfallback: day\n".replace("prompt: calm", "silent: true")
+    (folder / "rules.yaml").write_text(rules)
+    (folder / "site.yaml").write_text(f"rules: {folder}/rules.yaml\nengines:\n- {engine}\n")
+    return CliRunner().invoke(main, ["check", str(folder / "site.yaml")])
+
+
+@pytest.mark.parametrize(
+    ("engine", "prompt", "warnings"),
+    [
+        ("{name: composer}", "steady with quuxes", ["rules.yaml:8:29: warning: the composer cannot follow `quuxes`"]),
+        ("{name: jukebox}", "steady with quuxes", ["rules.yaml:8:29: warning: jukebox cannot follow `quuxes` in the prompt of `day`"]),
+        (
+            "{name: jukebox}",
+            "{text: steady, tempo_bpm: 60, instruments: [piano]}",
+            ["rules.yaml:8:32: warning: jukebox does not follow `tempo_bpm`, `instruments` in the prompt of `day`; it knows artist, genre and lyrics"],
+        ),
+        ("{name: undertone, options: {weights: w}}", "steady with quuxes", []),
+        ("{name: compser}", "steady", ["site.yaml:3:10: warning: no engine is called `compser` here; did you mean `composer`?"]),
+        ("{name: jukebox, options: {accept_license: x}}", "steady", ["warning: `accept_license` is not an option of jukebox; did you mean `accept_licence`?"]),
+    ],
+)  # fmt: skip
+def test_a_prompt_is_for_the_engine_that_the_site_chose(tmp_path: Path, engine: str, prompt: str, warnings: list[str]):
+    run = site_of(tmp_path, engine, prompt)
+    assert run.exit_code == 0, run.output
+    assert run.output.count("warning:") == len(warnings), run.output
+    assert [warning for warning in warnings if warning not in run.output] == [], run.output
+
+
+def test_an_empty_file_is_not_passed_over(tmp_path: Path):
+    (tmp_path / "rules.yaml").write_text("# saved half\n")
+    assert "rules.yaml:1:1: warning: the file is empty" in CliRunner().invoke(main, ["check", str(tmp_path / "rules.yaml")]).output
+
+
+@pytest.mark.parametrize("text", ["gridtone: 1\nstate:\n  day: {prompt: calm}\n", "gridtone: 1\nfallback: day\n"])
+def test_rules_with_a_slip_in_a_section_are_still_taken_for_rules(tmp_path: Path, text: str):
+    run = check(tmp_path, text)
+    assert run.exit_code == 1 and "rules.yaml:1:1: the document lacks `states`" in run.output
+    assert "known here: adapters" not in run.output
+    assert ("state:" in text) == ("rules.yaml:2:1: `state` is not a key of the document; did you mean `states`?" in run.output)

@@ -67,7 +67,8 @@ def test_replay_reports_compares_and_draws(history: Path, tmp_path: Path):
     assert "61 readings, 4 changes of state" in text and "61 readings, 2 changes of state" in text
     assert "changes an hour: 4 at the 99th percentile" in text
     assert "different for 1m (10.00%), in 2 stretches" in text
-    assert "2026-01-01 00:02:10 for 50s: high (load is 120 MW, above 100 MW)" in text and "instead: day (no other state applies)" in text
+    assert "2026-01-01 00:02:10 for 50s: high (load is 120 MW, above 100 MW)" in text
+    assert "instead: day since 2026-01-01 00:00:00 (then: no other state applies)" in text
     root = ElementTree.parse(tmp_path / "p.svg").getroot()
     stretches = [element.findtext("{http://www.w3.org/2000/svg}title") for element in root.iter("{http://www.w3.org/2000/svg}rect") if len(element)]
     assert len(stretches) == 5 + 3 and any("high from 2026-01-01 00:02:10 to 2026-01-01 00:04:00: load is 120 MW" in str(title) for title in stretches)
@@ -82,10 +83,27 @@ def test_only_the_last_part_and_histories_with_readings_far_apart(history: Path,
     assert "no_data" not in gridtone("replay", "--from", sparse, "--rules", tmp_path / "rules.yaml", "--stale-after", "20m").output
 
 
+def test_readings_as_far_apart_as_they_are_fresh_are_no_changes_of_state_but_told(tmp_path: Path):
+    (tmp_path / "rules.yaml").write_text(RULES)
+    minutes = tmp_path / "minutes.csv"
+    minutes.write_text("time,grid/load_mw\n" + "".join(f"{START + 60 * n},50\n" for n in range(31)))
+    run = gridtone("replay", "--from", minutes, "--rules", tmp_path / "rules.yaml").output
+    assert "31 readings, 0 changes of state" in run and "data went missing 30 times" in run and "--stale-after" in run
+    assert "went missing" not in gridtone("replay", "--from", minutes, "--rules", tmp_path / "rules.yaml", "--stale-after", "2m").output
+
+
+def test_signals_without_readings_are_named(history: Path):
+    run = gridtone("replay", "--from", history, "--rules", "transmission").output
+    assert "no readings of: load, load_rate, max_loading, branches_out, lowest_voltage, highest_voltage, dead_buses; what depends on them is unknown" in run
+    assert "lost_load" not in run, "it has a value while it is absent"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--from", "none.csv"), "none.csv"),
+        (("--from", "none.csv"), "cannot read none.csv: no such file; check the path"),
+        (("--from", "{history}", "--picture", "{folder}/none/p.svg"), "there is no folder"),
+        (("--from", "{history}", "--rules", "{folder}/list.yaml"), "must be a mapping, found `[a, b]`"),
         (("--from", "influx"), "needs --config"),
         (("--from", "{history}", "--since", "soon"), "'soon' is not a duration"),
         (("--from", "{history}", "--rules", "transmision"), "did you mean `transmission`?"),
@@ -98,6 +116,7 @@ def test_only_the_last_part_and_histories_with_readings_far_apart(history: Path,
 def test_what_cannot_be_replayed_is_said(history: Path, arguments: tuple[str, ...], message: str):
     (history.parent / "empty.csv").write_text("time,point,value\n")
     (history.parent / "broken.parquet").write_bytes(b"PAR1 this is not")
+    (history.parent / "list.yaml").write_text("gridtone: 1\nstates: [a, b]\n")
     run = gridtone("replay", *(argument.format(history=history, folder=history.parent) for argument in arguments))
     assert run.exit_code != 0 and message in " ".join(run.output.split()) and "Traceback" not in run.output
 
@@ -168,7 +187,8 @@ def test_a_replay_finds_what_the_service_would_have_found(tmp_path: Path):
             if standing is not None:
                 seen[now] = standing.state
     assert len(seen) > 50 and "no_data" in seen.values()
-    assert {stretch.start: stretch.state for stretch in timeline.stretches if stretch.start < START + 2995} == seen
+    changes = {now: state for (now, state), before in zip(seen.items(), [None, *seen.values()], strict=False) if state != before}
+    assert {stretch.start: stretch.state for stretch in timeline.stretches if stretch.start < START + 2995} == changes
 
 
 def test_explain_a_moment_of_a_recording(history: Path, tmp_path: Path):

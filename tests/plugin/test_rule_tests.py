@@ -195,6 +195,14 @@ def test_mutated_tests_never_crash_and_every_error_points_into_the_file(edits: l
         assert suite.tests
 
 
+def test_rules_in_place_of_tests_and_a_report_to_nowhere(tmp_path: Path):
+    (tmp_path / "rules.yaml").write_text("gridtone: 1\nstates: {day: {prompt: calm}}\nfallback: day\n")
+    run = CliRunner().invoke(main, ["test", str(tmp_path / "rules.yaml")])
+    assert run.exit_code == 1 and "rules.yaml:2:1: these are rules, not tests of rules" in run.output
+    nowhere = CliRunner().invoke(main, ["test", str(tmp_path / "rules.yaml"), "--junit", str(tmp_path / "none/report.xml")])
+    assert nowhere.exit_code == 2 and "there is no folder" in nowhere.output, "told before the tests run"
+
+
 def test_bad_rules_are_named_by_their_own_file(tmp_path: Path):
     (tmp_path / "my.test.yaml").write_text("gridtone_tests: 1\nrules: nowhere.yaml\ntests: [{name: a, expect: [{at: 0s, state: day}]}]")
     run = CliRunner().invoke(main, ["test", str(tmp_path / "my.test.yaml")])

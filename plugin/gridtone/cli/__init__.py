@@ -38,7 +38,7 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except (DocumentError, EngineError, LibraryError, OSError, ValueError) as error:
-            console.print(str(error), style="red", soft_wrap=True)
+            console.print(str(error), style="red", soft_wrap=True, markup=False)
             sys.exit(1)
 
 

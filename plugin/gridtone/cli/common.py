@@ -13,6 +13,13 @@ console = Console(stderr=True, highlight=False)
 CONFIG = click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The site's YAML file; without one, the defaults.")
 
 
+def to_write(_: click.Context, __: click.Parameter, file: Path | None) -> Path | None:
+    """Callback of an option that names a file to write, so that a missing folder is told before the work and not after it."""
+    if file is not None and not file.absolute().parent.is_dir():
+        raise click.BadParameter(f"there is no folder {file.parent}: make it, or write elsewhere")
+    return file
+
+
 def log_to_stderr() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("gridtone").setLevel(logging.INFO)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gridtone.cli.common import console, progress_bar
+from gridtone.cli.common import console, progress_bar, to_write
 
 if TYPE_CHECKING:
     from gridtone.rules import Rules
@@ -87,7 +87,7 @@ def explain(
 @click.option("--since", metavar="DURATION", help="Only the last so long, such as 7d: before now, or before the end of the recording. influx: 1d unless given.")
 @click.option("--rules", "named", default="transmission", show_default=True, metavar="FILE|PACK", help="The rules.")
 @click.option("--against", metavar="FILE|PACK", help="Other rules: say what would have been different under them, and when.")
-@click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw the states over time as SVG.")
+@click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), callback=to_write, help="Draw the states over time as SVG.")
 @STALE_AFTER
 def replay(source: str, config: Path | None, since: str | None, named: str, against: str | None, picture: Path | None, stale_after: str | None) -> None:
     """Run rules over history: which states the grid would have been in, and for how long."""
@@ -113,4 +113,4 @@ def replay(source: str, config: Path | None, since: str | None, named: str, agai
         click.echo("\n".join(differed(named, against, list(differences(*timelines)), stretches[-1].end - stretches[0].start)))
     if picture:
         picture.write_text(draw(list(zip(names, timelines, strict=True))), encoding="utf-8")
-        console.print(f"drawn: {picture}")
+        console.print(f"drawn: {picture}", markup=False)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from gridtone.cli.common import to_write
 from gridtone.documents import DocumentError
 
 FILES = click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
@@ -35,7 +36,7 @@ def check(files: tuple[Path, ...], strict: bool) -> None:
 
 @click.command()
 @FILES
-@click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write the report as JUnit XML too.")
+@click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), callback=to_write, help="Write the report as JUnit XML too.")
 def test(files: tuple[Path, ...], junit: Path | None) -> None:
     """Run rule tests: fabricated series, and the states, reasons and cues that must come of them."""
     from gridtone.proving import report

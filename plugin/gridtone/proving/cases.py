@@ -76,6 +76,8 @@ class LoadedSuite:
 def load_suite(path: Path) -> LoadedSuite:
     """Read a file of rule tests and its rules. Raises DocumentError with every problem, also for states and points that the rules do not know."""
     document = read_document(path)
+    if isinstance(document.data, dict) and "states" in document.data:
+        raise DocumentError([document.problem(("states",), "these are rules, not tests of rules", "name the file with `gridtone_tests: 1`", on_key=True)])
     suite = document.validate(Suite)
     try:
         rules = read_source(suite.rules, path.parent)

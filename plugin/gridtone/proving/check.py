@@ -7,7 +7,7 @@ from pathlib import Path
 from gridtone.config import Site, load_site
 from gridtone.documents import Document, Place, Problem, Wrong, read_document
 from gridtone.proving.cases import load_suite
-from gridtone.proving.doubts import doubts, warning
+from gridtone.proving.doubts import doubts, engine_doubts, warning
 from gridtone.proving.room_doubts import alarm_doubts, masking_doubts
 from gridtone.proving.sources import may_deliver
 from gridtone.rules import Rules, load_rules
@@ -29,7 +29,7 @@ def check_file(path: Path) -> Checked:
     keys = document.data.keys() if isinstance(document.data, dict) else set()
     if {"gridtone_tests", "tests"} & keys:
         return Checked(f"good tests: {len(load_suite(path).suite.tests)} of them")
-    if {"states", "signals"} & keys:
+    if {"gridtone", "states", "signals", "fallback"} & keys:
         rules = load_rules(path)
         return Checked(f"good rules: {size(rules)}", tuple(doubts(rules, document)))
     site = load_site(path, {})
@@ -42,8 +42,10 @@ def size(rules: Rules) -> str:
 
 
 def _doubts_of_site(site: Site, rules: Rules, document: Document) -> Iterator[Problem]:
-    """Of the alarms; of the rules where the site's author can mend them."""
-    yield from (warning(document, doubt) for doubt in alarm_doubts(site))
+    """Of the engines and the alarms; of the rules where the site's author can mend them."""
+    if not document.data:
+        yield warning(document, Wrong("the file is empty", "as a site's it leaves every setting at its default; rules begin with `gridtone: 1`"))
+    yield from (warning(document, doubt) for doubt in (*engine_doubts(site.engines), *alarm_doubts(site)))
     if isinstance(site.rules, Rules):
         yield from doubts_at_site(site, rules, document, ("rules",))
     elif file := site.rules_file():
@@ -54,7 +56,7 @@ def _doubts_of_site(site: Site, rules: Rules, document: Document) -> Iterator[Pr
 
 def doubts_at_site(site: Site, rules: Rules, document: Document, at: Place = ()) -> Iterator[Problem]:
     """Warnings about rules that stand in `document` at `at` and are to run at `site`."""
-    yield from doubts(rules, document, at, composer=any(engine.name == "composer" for engine in site.engines))
+    yield from doubts(rules, document, at, site.engines)
     yield from _undelivered(site, rules, document, at)
     yield from (warning(document, doubt, at) for doubt in masking_doubts(site.room, rules))
 

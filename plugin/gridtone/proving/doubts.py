@@ -1,17 +1,21 @@
 """What is no mistake in the rules but hardly meant: states that can never win, signals that nobody uses, prompts that cannot be followed."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from functools import reduce
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gridtone.config import Engine
 from gridtone.documents import Document, Place, Problem, Wrong
+from gridtone.hints import did_you_mean
 from gridtone.proving.cells import FALSE, TRUE, UNKNOWN, Cells, TooManyCellsError, Truths
 from gridtone.rules import NO_STATE, Rules
 from gridtone.rules.condition import AnyOf, Condition, Not, comparisons
 from gridtone.rules.model import State, unit_of
-from gridtone_engine import Prompt
+from gridtone_engine import EngineError, Prompt, engine_names, engine_options
 from gridtone_engine.text import understand
 
 ROOM_LIMITS = {"energy": 0.4, "brightness": 0.5, "density": 0.4}
@@ -21,14 +25,17 @@ ROOM_INSTRUMENTS = ("soft percussion",)
 """Not then: pulses could be taken for an alarm."""
 
 
-def doubts(rules: Rules, document: Document, at: Place = (), composer: bool = True) -> Iterator[Problem]:
-    """Warnings about good rules that stand in `document` at `at`. `composer`: whether that engine is to follow the prompts."""
-    for doubt in (*_states(rules), *_fallback(rules), *_unused(rules), *(_prompts(rules) if composer else ()), *_room(rules)):
+def doubts(rules: Rules, document: Document, at: Place = (), engines: Sequence[Engine] = (Engine(name="composer"),)) -> Iterator[Problem]:
+    """Warnings about good rules that stand in `document` at `at`. `engines` are to follow the prompts."""
+    for doubt in (*_states(rules), *_fallback(rules), *_unused(rules), *_prompts(rules, engines), *_room(rules)):
         yield warning(document, doubt, at)
 
 
 def warning(document: Document, doubt: Wrong, at: Place = ()) -> Problem:
-    return document.problem((*at, *doubt.at), f"warning: {doubt.message}", doubt.fix, offset=doubt.offset, on_key=doubt.on_key)
+    place = (*at, *doubt.at)
+    if place not in document and place[-1:] == ("text",):
+        place = place[:-1]  # a prompt may be just its text
+    return document.problem(place, f"warning: {doubt.message}", doubt.fix, offset=doubt.offset, on_key=doubt.on_key)
 
 
 def _states(rules: Rules) -> Iterator[Wrong]:
@@ -123,15 +130,61 @@ def _unused(rules: Rules) -> Iterator[Wrong]:
             yield Wrong(f"no state uses the signal `{name}`", "delete it, or name it in a condition", ("signals", name), on_key=True)
 
 
-def _prompts(rules: Rules) -> Iterator[Wrong]:
-    """What the composer cannot follow."""
+def engine_doubts(engines: Sequence[Engine]) -> Iterator[Wrong]:
+    """Engines and options that do not exist, as far as they are installed here. Places are those of the site's file."""
+    for number, engine in enumerate(engines):
+        if engine.name not in engine_names():
+            yield Wrong(f"no engine is called `{engine.name}` here", did_you_mean(engine.name, engine_names()), ("engines", number, "name"))
+            continue
+        try:
+            known = engine_options(engine.name)
+        except EngineError:
+            continue  # it needs a package that is not installed here; `gridtone doctor` says which
+        for option in engine.options:
+            if option not in known:
+                yield Wrong(f"`{option}` is not an option of {engine.name}", did_you_mean(option, known), ("engines", number, "options", option), on_key=True)
+
+
+def _prompts(rules: Rules, engines: Sequence[Engine]) -> Iterator[Wrong]:
+    """What the engines cannot follow. undertone is told the sentence itself: nothing of it is lost."""
+    for engine in engines:
+        if engine.name == "composer":
+            yield from _not_composed(rules)
+        elif engine.name == "jukebox":
+            yield from _not_in_jukebox(rules, engine.options.get("moods"))
+
+
+def _not_composed(rules: Rules) -> Iterator[Wrong]:
     for name, state in rules.states.items():
         text = state.prompt.text if state.prompt else ""
-        at = 0
-        for ignored in understand(Prompt(text)).ignored:
-            at = max(text.find(ignored, at), 0)
-            place: Place = ("states", name, "prompt", "text")
-            yield Wrong(f"the composer cannot follow `{ignored}` in the prompt of `{name}`", "docs/prompts.md says what it can", place, at)
+        yield from _unfollowed("the composer", name, text, understand(Prompt(text)).ignored, "docs/prompts.md says what it can")
+
+
+def _not_in_jukebox(rules: Rules, moods: str | None) -> Iterator[Wrong]:
+    """Jukebox knows artist, genre and lyrics. Says nothing where torch, which the engine needs, is not installed: it does not play there."""
+    try:
+        from gridtone_engine.jukebox.moods import map_prompt, read_moods
+
+        table = read_moods(Path(moods) if moods else None)
+    except (ModuleNotFoundError, EngineError):
+        return
+    for name, state in rules.states.items():
+        if state.prompt is None:
+            continue
+        asked = state.prompt.for_engine().attributes
+        unheard = [field.name for field in fields(asked) if getattr(asked, field.name)]
+        if unheard:
+            message = f"jukebox does not follow {', '.join(f'`{key}`' for key in unheard)} in the prompt of `{name}`"
+            yield Wrong(message, "it knows artist, genre and lyrics: docs/jukebox.md", ("states", name, "prompt", unheard[0]), on_key=True)
+        text = state.prompt.text
+        yield from _unfollowed("jukebox", name, text, map_prompt(text, type(asked)(), table).understanding.ignored, "docs/jukebox.md says what it can")
+
+
+def _unfollowed(engine: str, state: str, text: str, phrases: Sequence[str], fix: str) -> Iterator[Wrong]:
+    at = 0
+    for phrase in phrases:
+        at = max(text.find(phrase, at), 0)
+        yield Wrong(f"{engine} cannot follow `{phrase}` in the prompt of `{state}`", fix, ("states", state, "prompt", "text"), at)
 
 
 def _room(rules: Rules) -> Iterator[Wrong]:

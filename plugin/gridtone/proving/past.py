@@ -31,6 +31,8 @@ def past(source: str, config: Path | None, since_seconds: float | None, progress
             raise ValueError("--from influx needs --config: the site's file says where the database is")
         else:
             yield from _of_database(config, since_seconds or DEFAULT_SINCE_SECONDS, progress)
+    except FileNotFoundError as error:
+        raise ValueError(f"cannot read {source}: no such file; check the path, or write `{INFLUX}` for the database of --config") from error
     except (SetupError, Refused, urllib3.exceptions.HTTPError, EOFError, zlib.error) as error:
         raise ValueError(f"cannot read {source}: {error}") from error
 

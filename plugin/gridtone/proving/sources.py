@@ -2,7 +2,7 @@
 
 import re
 
-from gridtone_adapters import AdapterConfig, InfluxConfig, InfluxQuery, MqttConfig, MqttTopic
+from gridtone_adapters import AdapterConfig, InfluxConfig, InfluxQuery, MqttConfig, MqttTopic, WebhookConfig
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _REST = re.compile(r"\{([^{}]+)\.\.\.\}")
@@ -17,6 +17,9 @@ def may_deliver(adapter: AdapterConfig, pattern: str) -> bool:
             templates = [template for topic in adapter.topics for template in _of_topic(topic)]
         case InfluxConfig():
             templates = [template for query in adapter.queries for template in _of_query(query)]
+        case WebhookConfig():
+            alert = _PLACEHOLDER.sub("{}", adapter.point)
+            templates = [f"{alert}/active", f"{alert}/priority", adapter.heartbeat]
         case _:
             return True
     return any(_meet(pattern.split("/"), template.split("/")) for template in templates)

@@ -10,11 +10,13 @@ from gridtone.proving.trial import in_words
 from gridtone.rules.explanation import Explanation, StateReasons
 from gridtone.rules.standing import Comparison, SignalView
 from gridtone.stock.view import ForecastView
+from gridtone.words import Words
 
 VERDICTS = {"active": "ACTIVE", "true": "true, lost by priority", "waiting": "true, `for` runs", "unknown": "unknown: data are missing", "false": "false"}
 DIFFERENCES_SHOWN = 20
 LIKELY_SHOWN = 5
 LEAST_PROBABILITY = 0.01
+MANY_LAPSES = 10
 
 
 def explained(explanation: Explanation) -> Iterator[str]:
@@ -99,6 +101,10 @@ def replayed(name: str, timeline: Timeline, found: Sequence[StateFigures]) -> It
     unused = {field: getattr(counters, field) for field in ("bad", "late", "ahead", "absurd", "unlisted") if getattr(counters, field)}
     if unused:
         yield f"  not used: {', '.join(f'{count:,} {field}' for field, count in unused.items())}"
+    if timeline.unseen:
+        yield f"  no readings of: {', '.join(timeline.unseen)}; what depends on them is unknown"
+    if timeline.lapses >= MANY_LAPSES:
+        yield f"  data went missing {timeline.lapses:,} times: where readings lie as far apart as `stale_after`, --stale-after replaces it"
     yield f"  changes an hour: {changes_an_hour(timeline):.3g} at the 99th percentile, {changes_an_hour(timeline, 100):.0f} at most"
     yield f"  {'state':<20}{'time':>14}{'share':>8}{'entered':>9}{'longest':>14}{'flaps':>7}{'plays':>7}{'tracks':>8}"
     for state in found:
@@ -117,10 +123,16 @@ def differed(name: str, other: str, found: Sequence[Difference], total_seconds: 
     for (state, instead), length in sorted(pairs.items(), key=lambda item: -item[1]):
         yield f"  {in_words(round(length)):>12}  {state} in {name}, {instead} in {other}"
     for difference in islice(found, DIFFERENCES_SHOWN):
-        yield f"  {clock(difference.start)} for {in_words(round(difference.end - difference.start, 1))}: {difference.state} ({difference.reason['en']})"
-        yield f"{'':>22}instead: {difference.other} ({difference.other_reason['en']})"
+        why = _why_then(difference.reason, difference.since, difference.start)
+        yield f"  {clock(difference.start)} for {in_words(round(difference.end - difference.start, 1))}: {difference.state}{why}"
+        yield f"{'':>22}instead: {difference.other}{_why_then(difference.other_reason, difference.other_since, difference.start)}"
     if len(found) > DIFFERENCES_SHOWN:
         yield f"  and {len(found) - DIFFERENCES_SHOWN:,} more"
+
+
+def _why_then(reason: Words, since: float, now: float) -> str:
+    """A reason is told when a state is entered; later its values are others."""
+    return f" ({reason['en']})" if since == now else f" since {clock(since)} (then: {reason['en']})"
 
 
 def clock(time: float) -> str:

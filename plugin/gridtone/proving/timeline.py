@@ -3,12 +3,12 @@
 import gc
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
-from gridtone.rules import Evaluator, Rules
+from gridtone.rules import NO_DATA, Evaluator, Rules
 from gridtone.rules.evaluator import Counters
 from gridtone.stock.settings import StockSettings
 from gridtone.words import Words
@@ -37,6 +37,10 @@ class Timeline:
     rules: Rules
     stretches: tuple[Stretch, ...]
     counters: Counters
+    unseen: tuple[str, ...]
+    """Signals without a value throughout, since none of their points reported."""
+    lapses: int
+    """How often data went missing, also for no longer than a moment."""
 
 
 class Run:
@@ -58,8 +62,16 @@ class Run:
 
     def end(self, now: float) -> Timeline:
         ends = [*(start for start, _, _ in self._begun[1:]), max(now, self._begun[-1][0])]
-        stretches = (Stretch(state, start, end, reason) for (start, state, reason), end in zip(self._begun, ends, strict=True))
-        return Timeline(self._evaluator.rules, tuple(stretch for stretch in stretches if stretch.end > stretch.start), self._evaluator.counters)
+        stretches: list[Stretch] = []
+        for (start, state, reason), end in zip(self._begun, ends, strict=True):
+            if end > start and stretches and stretches[-1].state == state:  # what lay between took no time
+                stretches[-1] = replace(stretches[-1], end=end)
+            elif end > start:
+                stretches.append(Stretch(state, start, end, reason))
+        gauges = self._evaluator.gauges.values()
+        unseen = tuple(gauge.name for gauge in gauges if gauge.signal.of and not gauge.members and gauge.signal.absent is None)
+        lapses = sum(state == NO_DATA for _, state, _ in self._begun[1:])
+        return Timeline(self._evaluator.rules, tuple(stretches), self._evaluator.counters, unseen, lapses)
 
 
 @contextmanager
@@ -146,7 +158,12 @@ class Difference:
     state: str
     other: str
     reason: Words
+    """As it was told at `since`."""
     other_reason: Words
+    """As it was told at `other_since`."""
+    since: float
+    """When `state` was entered, which may be long before the two differ."""
+    other_since: float
 
 
 def differences(one: Timeline, other: Timeline) -> Iterator[Difference]:
@@ -156,7 +173,7 @@ def differences(one: Timeline, other: Timeline) -> Iterator[Difference]:
     while a and b:
         start, end = max(a.start, b.start), min(a.end, b.end)
         if a.state != b.state and end > start:
-            yield Difference(start, end, a.state, b.state, a.reason, b.reason)
+            yield Difference(start, end, a.state, b.state, a.reason, b.reason, a.start, b.start)
         if a.end <= b.end:
             a = next(left, None)
         else:

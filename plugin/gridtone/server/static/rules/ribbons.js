@@ -97,11 +97,16 @@ function listed({ differences, unlisted }, title) {
   const rows = differences.map((each) => [
     dayAndTime(each.start),
     duration(each.end - each.start),
-    element("span", {}, title(each.state), element("span", { class: "muted point" }, pick(each.reason))),
-    element("span", {}, title(each.other), element("span", { class: "muted point" }, pick(each.other_reason))),
+    element("span", {}, title(each.state), element("span", { class: "muted point" }, whyThen(each.reason, each.since, each.start))),
+    element("span", {}, title(each.other), element("span", { class: "muted point" }, whyThen(each.other_reason, each.other_since, each.start))),
   ]);
   if (unlisted) rows.push([say("unlisted", { count: unlisted }), "", "", ""]);
   return table(say("differences"), ["from", "lasted", "saved_state", "edited_state"].map((key) => say(key)), rows);
+}
+
+/** A reason is told when a state is entered; later its values are others. */
+function whyThen(reason, since, now) {
+  return since === now ? pick(reason) : say("reason_then", { time: dayAndTime(since), reason: pick(reason) });
 }
 
 export function dayAndTime(seconds) {
