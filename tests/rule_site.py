@@ -56,7 +56,7 @@ class RuleSite:
         self.rules.write_text(RULES, encoding="utf-8")
         self.config = folder / "site.yaml"
         value = folder / rules if rules == "rules.yaml" else rules
-        self.config.write_text(f"data: {self.data}\nserver: {{port: 0}}\nrules: {value}\n{more}", encoding="utf-8")
+        self.config.write_text(f"data: {self.data}\nserver: {{port: 0, max_listeners: 8}}\nrules: {value}\n{more}", encoding="utf-8")
         self.url = ""
 
     @contextmanager

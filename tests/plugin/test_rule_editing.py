@@ -28,6 +28,25 @@ WARMER = RULES.replace("load > 80 %", "load > 85 %")
 BROKEN = RULES.replace("clear:", "claer:")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_process() -> Iterator[None]:
+    """Every site's checks and replays run in one process, which is warm after the first: to start one costs a second of computing. No music is made."""
+    shared = Helper(0)
+
+    class Shared:
+        def __init__(self, niceness: int) -> None:
+            self.call = shared.call
+
+        def close(self) -> None: ...
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gridtone.editing.desk.Helper", Shared)
+        patch.setattr("gridtone.service.WATCH_SECONDS", 0.2)
+        patch.setattr("gridtone.stock.stock.Stock._sample_batch", lambda stock: False)
+        yield
+    shared.close()
+
+
 @pytest.fixture
 def site(tmp_path: Path) -> RuleSite:
     return RuleSite(tmp_path)
@@ -39,6 +58,13 @@ def running(site: RuleSite) -> Iterator[RuleSite]:
         yield site
 
 
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RuleSite]:
+    """A running site for tests that change nothing of it."""
+    with RuleSite(tmp_path_factory.mktemp("untouched")).running() as site:
+        yield site
+
+
 def code(answer: requests.Response) -> str:
     return str(answer.json()["error"]["code"])
 
@@ -46,13 +72,13 @@ def code(answer: requests.Response) -> str:
 # Checking
 
 
-def test_a_mistake_has_its_place_and_its_mending(running: RuleSite) -> None:
-    checked = running.ask("rules/check", "POST", text=BROKEN).json()
+def test_a_mistake_has_its_place_and_its_mending(untouched: RuleSite) -> None:
+    checked = untouched.ask("rules/check", "POST", text=BROKEN).json()
     [mark] = checked["marks"]
     line = BROKEN.split("\n")[mark["line"] - 1]
     assert line[mark["column"] - 1 : mark["column"] - 1 + mark["length"]] == "claer"
     assert (checked["good"], mark["severity"], mark["replacement"]) == (False, "error", "clear")
-    no_key = running.ask("rules/check", "POST", text=RULES.replace("take: max", "").replace("unit:", "where: '> 3'\n    unit:")).json()["marks"][0]
+    no_key = untouched.ask("rules/check", "POST", text=RULES.replace("take: max", "").replace("unit:", "where: '> 3'\n    unit:")).json()["marks"][0]
     assert no_key["fix"] == "did you mean `take: count`?"
     assert no_key["replacement"] is None, "that is not what the offending word should read"
 
@@ -65,13 +91,13 @@ def test_what_is_hardly_meant_is_a_warning_and_may_be_saved(running: RuleSite) -
     assert running.save(text).ok
 
 
-def test_no_yaml_at_all_and_nothing(running: RuleSite) -> None:
+def test_no_yaml_at_all_and_nothing(untouched: RuleSite) -> None:
     for text in ("", "]", "\t", "- 1", "gridtone: [", "\x00"):
-        checked = running.ask("rules/check", "POST", text=text).json()
+        checked = untouched.ask("rules/check", "POST", text=text).json()
         assert not checked["good"]
         assert checked["marks"][0]["message"], text
-    assert code(running.ask("rules/check", "POST", text=3)) == "bad_body"
-    assert running.ask("rules/check", "POST", text="a" * 1_000_001).status_code == 413
+    assert code(untouched.ask("rules/check", "POST", text=3)) == "bad_body"
+    assert untouched.ask("rules/check", "POST", text="a" * 1_000_001).status_code == 413
 
 
 # Saving
@@ -102,14 +128,14 @@ def _audit(site: RuleSite) -> list[tuple[str, str, str]]:
         return list(database.execute("SELECT person, action, detail FROM audit ORDER BY number"))
 
 
-def test_what_does_not_pass_is_not_saved(running: RuleSite) -> None:
-    refused = running.save(BROKEN)
+def test_what_does_not_pass_is_not_saved(untouched: RuleSite) -> None:
+    refused = untouched.save(BROKEN)
     assert (refused.status_code, code(refused)) == (422, "rules_refused")
     assert "line 13:5: `claer` is not a key" in refused.json()["error"]["message"]
-    assert code(running.save(RULES)) == "rules_refused", "nothing was changed"
-    assert code(running.save(WARMER, reason=" ")) == "bad_body"
-    assert running.rules.read_text() == RULES
-    assert len(running.versions()) == 1
+    assert code(untouched.save(RULES)) == "rules_refused", "nothing was changed"
+    assert code(untouched.save(WARMER, reason=" ")) == "bad_body"
+    assert untouched.rules.read_text() == RULES
+    assert len(untouched.versions()) == 1
 
 
 def test_who_saves_over_somebody_elses_save_is_told_and_nothing_is_lost(running: RuleSite) -> None:
