@@ -8,6 +8,7 @@ from gridtone.config import Site, load_site
 from gridtone.documents import Document, Place, Problem, Wrong, read_document
 from gridtone.proving.cases import load_suite
 from gridtone.proving.doubts import doubts, engine_doubts, warning
+from gridtone.proving.network_doubts import network_doubts
 from gridtone.proving.room_doubts import alarm_doubts, masking_doubts
 from gridtone.proving.sources import may_deliver
 from gridtone.rules import Rules, load_rules
@@ -42,10 +43,10 @@ def size(rules: Rules) -> str:
 
 
 def _doubts_of_site(site: Site, rules: Rules, document: Document) -> Iterator[Problem]:
-    """Of the engines and the alarms; of the rules where the site's author can mend them."""
+    """Of the engines, the alarms and the network; of the rules where the site's author can mend them."""
     if not document.data:
         yield warning(document, Wrong("the file is empty", "as a site's it leaves every setting at its default; rules begin with `gridtone: 1`"))
-    yield from (warning(document, doubt) for doubt in (*engine_doubts(site.engines), *alarm_doubts(site)))
+    yield from (warning(document, doubt) for doubt in (*engine_doubts(site.engines), *alarm_doubts(site), *network_doubts(site, document.file.parent)))
     if isinstance(site.rules, Rules):
         yield from doubts_at_site(site, rules, document, ("rules",))
     elif file := site.rules_file():

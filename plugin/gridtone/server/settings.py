@@ -40,10 +40,7 @@ class ServerSettings(BaseModel):
 
     @property
     def on_loopback(self) -> bool:
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
+        return is_loopback(self.host)
 
     def tokens(self) -> tuple[str, ...]:
         """The bearer tokens, read now. Raises ValueError where a file or variable was named that has none, or where one is too short to be a secret."""
@@ -65,3 +62,10 @@ class ServerSettings(BaseModel):
         if any(len(token) < SHORTEST_TOKEN for token in tokens):
             raise ValueError(f"a token is shorter than {SHORTEST_TOKEN} characters and could be guessed: make one with `openssl rand -hex 24`")
         return tuple(tokens)
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
