@@ -26,7 +26,7 @@ from gridtone.library.listening import Feedback, Play
 from gridtone.library.track import Track
 from gridtone.recent import LOOKING_SECONDS, Recent
 from gridtone.room.masking import lenders, limits_of
-from gridtone.room.policy import ROOM, KeptRoom, Room
+from gridtone.room.policy import CAUSES, ROOM, KeptRoom, Room
 from gridtone.rules import NO_DATA, Evaluator, Rules, Standing
 from gridtone.rules.explanation import Explanation, explain
 from gridtone.rules.model import title_of
@@ -50,6 +50,9 @@ STALLED_SECONDS = 4.0
 ENDED = "it ended by an unexpected error, which the log shows: restart gridtone"
 
 RULES_REFUSED = Metric("gridtone_rules_refused", "1 while the newest save of the rules is refused and the one before it plays")
+MUTED = Metric("gridtone_muted", "1 while the room keeps the music silent for that cause", ["cause"])
+SILENT = Metric("gridtone_silent", "1 while listeners are told to be silent, whatever for")
+ALARMS_UNACKNOWLEDGED = Metric("gridtone_alarms_unacknowledged", "Alarms that nobody has acknowledged, of any priority")
 CONNECTED = Metric("gridtone_adapter_connected", "1 while the adapter is connected", ["adapter"])
 
 
@@ -250,6 +253,7 @@ class Service:
                     self._take(self._evaluator.tick(now), now)
                     if news := self._room.news(now):
                         self.events.publish("alarms", news)
+                    self._measure(now)
                     self._trends.record(self._evaluator.values(), now)
                 if now >= watched_at + WATCH_SECONDS:
                     watched_at = now
@@ -291,6 +295,13 @@ class Service:
         if standing:
             self._library.begin_state(standing.state, standing.severity, standing.reason, max(standing.since, self._opened))
             self._stock.set_current(standing.state)
+
+    def _measure(self, now: float) -> None:
+        now_muted = self._room.cause(now)
+        for cause in CAUSES:
+            MUTED.labels(cause).set(cause == now_muted)
+        SILENT.set(self._conductor.cue.action == "silence")
+        ALARMS_UNACKNOWLEDGED.set(self._room.alarms.counts()[1])
 
     def _keep_room(self) -> None:
         with self._lock:

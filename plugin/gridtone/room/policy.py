@@ -17,6 +17,8 @@ MOST_KEYS = 100
 """Keys of radios and phones that may be held at once."""
 ROOM = "room"
 """What the library keeps a `KeptRoom` under."""
+CAUSES = ("alarm", "flood", "unknown", "speech", "dwell")
+"""Why the room may be silent, in a word; `RoomView.cause` has them."""
 NOTHING: Words = {"en": "", "zh": ""}
 _SINCE_BEFORE: Words = {"en": " It is from before gridtone started, and has not reported since.", "zh": "该告警发生在 gridtone 本次启动之前，此后未再上报。"}
 
@@ -63,6 +65,10 @@ class Room:
         """What the room asks now."""
         _, reason = self._judge(now)
         return RoomOrder(reason, self._settings.night_duck_db(now))
+
+    def cause(self, now: float) -> str:
+        """One of CAUSES, or empty while nothing asks for silence."""
+        return self._judge(now)[0]
 
     def speak(self, who: str, pressed: bool, now: float) -> bool:
         """The key of the radio or phone `who` is pressed or released; False where too many are held."""
