@@ -187,8 +187,13 @@ def run(place: Path, *arguments: str) -> Result:
     return CliRunner().invoke(main, ["room", "audit", "-o", str(place / "report.html"), *arguments])
 
 
+def run_files(place: Path, *arguments: str) -> Result:
+    """Alarms and tracks are played by one system."""
+    return run(place, "--one-system", "0", *arguments)
+
+
 def test_a_masked_alarm_is_exit_code_1_and_says_where(place: Path):
-    result = run(place, str(place / "alarms"), "--tracks", str(place / "tracks"), "--json", str(place / "report.json"), "--site", "Control room <1>")
+    result = run_files(place, str(place / "alarms"), "--tracks", str(place / "tracks"), "--json", str(place / "report.json"), "--site", "Control room <1>")
     assert result.exit_code == 1, result.output
     assert "MASKED  beep.wav: 8.0 dB in the 1000 Hz octave over loud_state (loud.flac); needed 10" in result.output
     found = json.loads((place / "report.json").read_text())
@@ -202,10 +207,36 @@ def test_a_masked_alarm_is_exit_code_1_and_says_where(place: Path):
 
 def test_where_every_alarm_stands_out_it_is_exit_code_0(place: Path):
     (place / "tracks/loud.flac").unlink()
-    result = run(place, str(place / "alarms/beep.wav"), "--tracks", str(place / "tracks"))
+    result = run_files(place, str(place / "alarms/beep.wav"), "--tracks", str(place / "tracks"))
     assert result.exit_code == 0, result.output
     assert "No alarm is masked" in (place / "report.html").read_text()
-    assert run(place, str(place / "alarms/beep.wav"), "--tracks", str(place / "tracks"), "--margin", "13").exit_code == 1
+    assert run_files(place, str(place / "alarms/beep.wav"), "--tracks", str(place / "tracks"), "--margin", "13").exit_code == 1
+
+
+def test_music_that_one_system_turns_down_masks_so_much_less(place: Path):
+    files = (str(place / "alarms"), "--tracks", str(place / "tracks"))
+    turned_down = run(place, "--one-system", "-3", *files)
+    assert turned_down.exit_code == 0 and "11.0 dB in the 1000 Hz octave over loud_state" in turned_down.output
+    assert "turned down by 3 dB" in (place / "report.html").read_text()
+    assert run(place, "--one-system", "-1", *files).exit_code == 1
+
+
+def test_where_nobody_measured_the_recordings_own_levels_say_nothing_and_the_report_is_not_to_be_signed(place: Path):
+    told = []
+    for gain_db in (-6.0, -34.0):
+        soundfile.write(place / "alarms/beep.wav", tone(1000, gain_db), RATE)
+        result = run(place, str(place / "alarms"), "--tracks", str(place / "tracks"), "--json", str(place / "report.json"))
+        assert "nobody measured: alarms are taken for 65 dB(A), music for 45, the room for 40" in result.output
+        found, page = json.loads((place / "report.json").read_text()), (place / "report.html").read_text()
+        assert found["levels"]["alarms"] == {"beep.wav": 65} and found["levels_measured"] is False
+        assert "Nobody measured" in page and "(at assumed levels)" in page and "Signatures" not in page
+        told.append(found)
+    assert told[0]["least_dba"]["beep.wav"] == pytest.approx(told[1]["least_dba"]["beep.wav"], abs=0.05)
+    (place / "levels.yaml").write_text(f"music_dba: 45\nbackground: 40\nalarms: {{beep.wav: {told[0]['least_dba']['beep.wav'] + 0.05:.3f}}}\n")
+    measured = run(place, str(place / "alarms"), "--tracks", str(place / "tracks"), "--levels", str(place / "levels.yaml"))
+    assert measured.exit_code == 0 and re.search(r"10\.[01] dB in the", measured.output), measured.output
+    page = (place / "report.html").read_text()
+    assert "Signatures" in page and "assumed" not in page
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -235,7 +266,7 @@ def test_both_languages_say_the_same_things():
 
 
 def test_the_mix_has_alarm_and_music_at_the_rooms_levels(place: Path):
-    run(place, str(place / "alarms"), "--tracks", str(place / "tracks"), "--mixes", str(place / "mixes"))
+    run_files(place, str(place / "alarms"), "--tracks", str(place / "tracks"), "--mixes", str(place / "mixes"))
     mixed, rate = soundfile.read(place / "mixes/beep over loud_state.wav")
     alone, both = (db(whole(part.T.astype(np.float32), rate).thirds[13]) for part in (mixed[: int(2.9 * rate)], mixed[int(3.2 * rate) : int(6.2 * rate)]))
     assert both - alone == pytest.approx(10 * np.log10(10**0.8 + 1), abs=0.2)
@@ -254,7 +285,7 @@ def test_a_library_in_use_is_audited_by_its_sites_file(place: Path):
         library.add(track, "hash", *files)
         (library.incoming / "half.flac").write_bytes(flac[:1000])
         (place / "site.yaml").write_text("data: data\n")
-        result = run(place, str(place / "alarms"), "--config", str(place / "site.yaml"))
+        result = run_files(place, str(place / "alarms"), "--config", str(place / "site.yaml"))
     assert result.exit_code == 1, result.output
     assert f"over day ({track.id[:12]})" in result.output
 
@@ -304,6 +335,7 @@ def silent(path: Path) -> None:
             ["l.yaml:3:3", "did you mean `beep.wav`?", "the level of `beep.wav` is missing"],
         ),
         (lambda place: None, ["alarms", "--levels", "absent.yaml"], ["absent.yaml"]),
+        (lambda place: None, ["alarms", "--levels", "absent.yaml", "--one-system", "-3"], ["--levels or --one-system"]),
         (lambda place: None, ["alarms", "--pack", "transmision"], ["did you mean `transmission`?"]),
         (lambda place: None, ["alarms", "--pack", "transmission"], ["--config, --tracks and --pack"]),
     ],

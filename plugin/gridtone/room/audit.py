@@ -31,7 +31,7 @@ from gridtone.room.audit_bands import (
     whole,
 )
 from gridtone.room.audit_examples import RATE, calibration_noise
-from gridtone.room.audit_inputs import Levels, Sound, Tracks
+from gridtone.room.audit_inputs import QUIETEST_ALARM_DBA, Levels, Sound, Tracks
 
 COUNTED_HZ = (250, 4000)
 """Octaves that count: lower ones are hardly heard as a signal, higher ones not by everyone."""
@@ -40,7 +40,6 @@ CARRIES_DB = 15.0
 THIRD_MARGIN_DB, WEIGHTED_MARGIN_DB = 13.0, 15.0
 WIDEST_MARGIN_DB = 99.0
 """Said where there is nothing in the band that could mask, or, with a minus, nothing of the alarm."""
-QUIETEST_ALARM_DBA = 65.0
 EXCERPT_SECONDS = 12.0
 
 
@@ -50,6 +49,8 @@ class Settings:
     """How far an alarm must stand above the masked threshold in an octave."""
     percentile: float = 99.0
     """Of the music's windows of 0.25 s: the level that counts is exceeded in the rest of them. 100: the loudest window."""
+    music_db: float = 0.0
+    """Without levels, where one system plays alarms and music from their files: how far the music is turned down there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,11 @@ class Audit:
         """The lowest margin of an alarm, in a state or at all."""
         return min((margin for margin in self.margins if margin.alarm == alarm and state in (None, margin.state)), key=lambda margin: margin.octave_db)
 
+    def least_dba(self, heard: Heard) -> float | None:
+        """How loud the alarm has to be, LAFmax, to stand out of every track; None where no level makes it, or every one."""
+        lowest_db = self.worst(heard.name).octave_db
+        return heard.fast_max_dba - (lowest_db - self.settings.margin_db) if any(heard.octaves_carry) and abs(lowest_db) < WIDEST_MARGIN_DB else None
+
     @property
     def states(self) -> list[str]:
         return list(dict.fromkeys(track.state for track in self.tracks))
@@ -141,7 +147,7 @@ def audit(
     sounds: Sequence[Sound], tracks: Tracks, levels: Levels | None, settings: Settings, progress: Callable[[str], None] = lambda _: None
 ) -> tuple[Audit, dict[str, Excerpt]]:
     """Every alarm against every track, and for each alarm where the music comes closest. `progress` is called after each track with its name."""
-    music_offset = levels.music_dba - noise_level_db() if levels else 0.0
+    music_offset = levels.music_dba - noise_level_db() if levels else settings.music_db
     background = _background(levels)
     spectra: dict[str, Spectrum] = {}
     alarms = []

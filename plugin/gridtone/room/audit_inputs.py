@@ -30,6 +30,8 @@ LONGEST_ALARM_SECONDS = 300.0
 SHORTEST_SECONDS = 0.05
 SILENT_DBFS = -80.0
 LOWEST_RATE = 8000
+QUIETEST_ALARM_DBA = 65.0
+"""ISO 7731 allows none below."""
 ATTEMPTS = 8
 """Seeds that are tried for a state before the pack is called unplayable."""
 
@@ -68,6 +70,14 @@ class Levels(BaseModel):
     """The room without music and alarms: LAeq, taken as pink noise, or the level of each octave, dB without weighting."""
     alarms: dict[str, Dba] = Field(min_length=1)
     """File name of each alarm -> its LAFmax at the desk."""
+
+
+def assumed_levels(alarms: Sequence[Sound]) -> Levels:
+    """Where nobody has measured: every alarm as quiet as ISO 7731 allows, music and an air-conditioned room below it.
+
+    How loud a recording is says nothing: a file that peaks at -1 dBFS is no louder in the room than one that peaks at -20.
+    """
+    return Levels(music_dba=45.0, background=40.0, alarms={alarm.name: QUIETEST_ALARM_DBA for alarm in alarms})
 
 
 def load_levels(path: Path, alarms: Sequence[Sound]) -> Levels:

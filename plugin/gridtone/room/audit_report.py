@@ -21,6 +21,7 @@ from ruamel.yaml import YAML
 from gridtone.room.audit import Audit, Heard, Margin
 from gridtone.room.audit_bands import OCTAVES_HZ, THIRDS_HZ
 from gridtone.room.audit_chart import Line, chart
+from gridtone.room.audit_inputs import QUIETEST_ALARM_DBA
 
 Language = Literal["en", "zh"]
 RED, GREY = "#b3261e", "#9a9a9a"
@@ -34,6 +35,10 @@ class Circumstances:
     tracks_from: str
     levels_file: Path | None
     made: datetime
+
+    @property
+    def measured(self) -> bool:
+        return self.levels_file is not None
 
     def versions(self) -> dict[str, str]:
         return {
@@ -68,6 +73,8 @@ def as_json(found: Audit, circumstances: Circumstances) -> bytes:
         "thirds_hz": THIRDS_HZ,
         **{name: value for name, value in asdict(found).items() if name != "levels"},
         "levels": found.levels and found.levels.model_dump(),
+        "levels_measured": circumstances.measured,
+        "least_dba": {alarm.name: found.least_dba(alarm) for alarm in found.alarms} if found.levels else None,
     }
     return msgspec.json.format(msgspec.json.encode(document), indent=1)
 
@@ -84,7 +91,8 @@ def as_html(found: Audit, circumstances: Circumstances, language: Language = "en
         circumstances=circumstances,
         unit=unit,
         octaves_hz=OCTAVES_HZ,
-        levels_said=_levels_said(found, words),
+        levels_said=_levels_said(found, circumstances.measured, words),
+        to_sign=circumstances.measured or not found.levels,
         cells=_cells(found),
         charts={alarm.name: _charts(found, alarm, words) for alarm in found.alarms},
         lowest={track.name: min(margin.octave_db for margin in found.margins if margin.track == track.name) for track in found.tracks},
@@ -101,9 +109,9 @@ def _cells(found: Audit) -> dict[tuple[str, str], Margin]:
     return {(alarm.name, state): found.worst(alarm.name, state) for alarm in found.alarms for state in found.states}
 
 
-def _levels_said(found: Audit, words: dict[str, Any]) -> str:
+def _levels_said(found: Audit, measured: bool, words: dict[str, Any]) -> str:
     if not found.levels:
-        return str(words["as_deployed"])
+        return str(words["one_system"].format(music_db=-found.settings.music_db))
     match found.levels.background:
         case None:
             background = words["no_background"]
@@ -111,7 +119,7 @@ def _levels_said(found: Audit, words: dict[str, Any]) -> str:
             background = words["octave_levels"].format(levels=", ".join(f"{hz} Hz {level:g}" for hz, level in sorted(octaves.items())))
         case dba:
             background = f"{dba:g} dB(A)"
-    return str(words["measured"].format(music=found.levels.music_dba, background=background))
+    return str(words["measured" if measured else "assumed"].format(alarm=QUIETEST_ALARM_DBA, music=found.levels.music_dba, background=background))
 
 
 def _charts(found: Audit, alarm: Heard, words: dict[str, Any]) -> tuple[Markup, Markup]:
