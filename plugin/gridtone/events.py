@@ -16,7 +16,7 @@ KEPT = 1000
 """Events kept for listeners that come back with a `Last-Event-ID`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Event:
     id: int
     kind: str

@@ -3,12 +3,14 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 from flask import Response, request
 from prometheus_client import Gauge
 
 from gridtone.cue import at_desk
+from gridtone.events import Event
 from gridtone.server.answers import ApiError, Heartbeat, to_json
 from gridtone.server.backend import Backend
 
@@ -16,6 +18,9 @@ HEARTBEAT_SECONDS = 2.0
 RECONNECT_MILLISECONDS = 1500
 LOOK_SECONDS = HEARTBEAT_SECONDS / 3
 """How often a stream without events sees whether its listener is still let in."""
+
+KEPT = 16
+"""Encoded events kept for those who are about to be told: a few at each desk."""
 
 LISTENERS = Gauge("gridtone_listeners", "Event streams open now")
 
@@ -27,6 +32,7 @@ class Streams:
         self._backend = backend
         self._most = most
         self._places = threading.BoundedSemaphore(most)
+        self._encode = lru_cache(maxsize=KEPT)(self._frame_at)
 
     def open(self, still: Callable[[], bool], desk: str | None = None) -> Response:
         """A stream for the current request, resumed after its `Last-Event-ID`, for as long as `still` holds.
@@ -73,12 +79,17 @@ class Streams:
             if not self._backend.alive() or not still():
                 return
             if event is not None:
-                yield _frame(event.kind, at_desk(event.payload, desk, desks) if event.kind == "cue" else event.payload, event.id)
+                yield self._encode(event, desk)
             elif time.monotonic() > told_at + HEARTBEAT_SECONDS - LOOK_SECONDS / 2:
                 yield _frame("heartbeat", Heartbeat(time.time()))
             else:
                 continue
             told_at = time.monotonic()
+
+    def _frame_at(self, event: Event, desk: str | None) -> bytes:
+        """The event as a desk is told of it: encoded once, however many listen there."""
+        payload = at_desk(event.payload, desk, self._backend.desks()) if event.kind == "cue" else event.payload
+        return _frame(event.kind, payload, event.id)
 
 
 def _frame(kind: str, payload: Any, event_id: int | None = None) -> bytes:
