@@ -12,6 +12,7 @@ from flask.json.provider import DefaultJSONProvider
 from gridtone.library.audit import AuditEntry
 from gridtone.library.listening import Feedback, Play
 from gridtone.library.track import Track
+from gridtone.person import Role
 from gridtone.server.backend import StateSpan, StateView
 from gridtone.stock.view import ForecastView
 from gridtone.trend import SignalTrend
@@ -67,6 +68,13 @@ class Link:
     url: str
     """Of audio, relative to this service; it needs no token."""
     expires: float
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    name: str
+    """Of the token; `local` on a loopback that has no tokens."""
+    role: Role
 
 
 @dataclass(frozen=True, slots=True)

@@ -228,6 +228,12 @@ def create_api(backend: Backend, access: Access, streams: Streams) -> Blueprint:
 
     add_sessions(route, access)
 
+    @route("/audit")
+    @describe("The page of the audit log.", content="text/html")
+    @needs(None)
+    def audit_page() -> Response:
+        return current_app.send_static_file("audit.html")
+
     @route("/api/v1/audit")
     @describe(
         "Who changed what, newest first: the audit log.",

@@ -1,11 +1,11 @@
-"""The routes by which a browser signs in and out."""
+"""The routes by which a browser signs in and out, and learns as whom."""
 
 from collections.abc import Callable
 
 from flask import Response, request
 
-from gridtone.server.access import Access, needs
-from gridtone.server.answers import ApiError
+from gridtone.server.access import Access, needs, person
+from gridtone.server.answers import ApiError, Asking, answer
 from gridtone.server.openapi import describe
 
 View = Callable[..., Response]
@@ -13,6 +13,11 @@ View = Callable[..., Response]
 
 def add_sessions(route: Callable[..., Callable[[View], View]], access: Access) -> None:
     """Add the routes to an API."""
+
+    @route("/api/v1/session")
+    @describe("Who asks, and what they may.", answers=Asking)
+    def session() -> Response:
+        return answer(Asking(person().name, person().role))
 
     @route("/api/v1/session", "POST")
     @describe(

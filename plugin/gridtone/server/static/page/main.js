@@ -77,6 +77,10 @@ function becomes(next, problem) {
   show();
 }
 
+async function refreshRole() {
+  $("to-audit").hidden = (await ask("session"))?.role !== "admin";
+}
+
 async function refreshState() {
   if (document.hidden || status !== "connected") return;
   standing = (await ask("state")) ?? standing;
@@ -95,6 +99,7 @@ async function refreshHistory() {
 }
 
 function refreshAll() {
+  refreshRole();
   refreshWorkshop().then(refreshHistory);
 }
 

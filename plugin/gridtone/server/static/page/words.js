@@ -109,6 +109,7 @@ const WORDS = {
     announce: "{title}. {reason}",
     notice: "Music never replaces an alarm.",
     to_rules: "Rules",
+    to_audit: "Audit log",
   },
   zh: {
     subtitle: "听见电网的状态",
@@ -218,6 +219,7 @@ const WORDS = {
     announce: "{title}。{reason}",
     notice: "音乐绝不替代告警。",
     to_rules: "规则",
+    to_audit: "审计日志",
   },
 };
 
