@@ -1,5 +1,7 @@
 """What the panel shows and what a person does with it: the built Grafana app in a real browser, before a real gridtone server."""
 
+import re
+
 import numpy as np
 import pytest
 from grafana_page import FULL, icons_drawn, open_page, picture, play, show, steady
@@ -12,6 +14,9 @@ from sound import eventually, latest, level, until_silent, until_tone
 pytestmark = pytest.mark.slow
 TINY = {"key": "tiny", "width": 190, "height": 114}
 LARGE = {"key": "large", "width": 1600, "height": 860}
+WALL = {"key": "wall", "width": 1920, "height": 1080}
+WALL_4K = {"key": "wall-4k", "width": 3840, "height": 2160}
+WIDE = {"key": "wide", "width": 1880, "height": 240}
 
 
 @pytest.mark.parametrize(
@@ -105,4 +110,41 @@ def test_it_fits_a_tiny_and_a_full_screen_panel(
     page.keyboard.press("Enter")
     page.locator("#tiny").get_by_role("button", name="暂停" if language == "zh-Hans" else "Pause").wait_for()
     assert page.complaints == []  # type: ignore[attr-defined]
+    context.close()
+
+
+@pytest.mark.parametrize(("theme", "language"), [("dark", "en-US"), ("light", "zh-Hans")])
+def test_on_a_wall_display_everything_grows_with_the_panel(browser: Browser, grafana: Grafana, backend: MemoryBackend, theme: str, language: str) -> None:
+    track = steady(backend, 440)
+    backend.give("play", track, upcoming=track)
+    page = open_page(context := browser.new_context(viewport={"width": 3860, "height": 3900}), grafana, language)
+    panels = (FULL, TINY, WIDE, WALL, WALL_4K)
+    show(page, *panels, theme=theme)
+    expect(page.get_by_role("heading", level=3)).to_have_count(len(panels))
+    eventually(page, lambda: icons_drawn(page))
+    heights, sliders = {}, {}
+    for panel in panels:
+        shown = page.locator(f"#{panel['key']}")
+        section = shown.locator("section section")
+        assert section.evaluate("node => node.scrollWidth <= node.clientWidth && node.scrollHeight <= node.clientHeight + 1"), f"{panel['key']} overflows"
+        heights[panel["key"]] = shown.get_by_role("heading", level=3).evaluate("node => node.getBoundingClientRect().height")
+        sliders[panel["key"]] = shown.get_by_role("slider")
+        picture(page, f"#{panel['key']}", f"panel-{panel['key']}-{theme}-{language}-wall")
+    assert heights["tiny"] < heights["wide"] < 40, "small and low panels keep Grafana's own size"
+    assert heights["wall"] > 0.06 * 1080 and heights["wall-4k"] > 0.06 * 2160, "read from afar"
+    empty = page.locator("#wall-4k").evaluate(
+        """(panel) => {
+            const of = (selector) => panel.querySelector(selector).getBoundingClientRect();
+            const [heading, track, controls] = [of('h3'), of('dl'), of('[role=slider]')];
+            return Math.max(track.top - heading.bottom, controls.top - track.bottom);
+        }"""
+    )
+    assert empty < 0.33 * 2160, "no third of it is empty"
+
+    groove = page.locator("#wall-4k .rc-slider").bounding_box()
+    assert groove is not None
+    page.mouse.click(groove["x"] + 0.5 * groove["width"], groove["y"] + 0.5 * groove["height"])
+    expect(sliders["wall-4k"]).to_have_attribute("aria-valuenow", re.compile("^(49|50|51)$"))
+    page.locator("#wall-4k").get_by_role("button", name="静音" if language == "zh-Hans" else "Mute for a while").first.click()
+    expect(page.get_by_role("menuitem").first).to_be_in_viewport()
     context.close()

@@ -18,20 +18,31 @@ const ICONS: Record<Severity, IconName> = {
   unknown: 'question-circle',
 };
 
-export function StateHeading({ view, compact }: { view: View; compact: boolean }) {
+const SIZES = {
+  compact: { icon: 'lg', heading: 'h5', words: undefined },
+  usual: { icon: 'xxl', heading: 'h3', words: undefined },
+  wall: { icon: 'xxxl', heading: 'h1', words: 'h4' },
+} as const;
+
+export function StateHeading({ view, size }: { view: View; size: keyof typeof SIZES }) {
   const styles = useStyles2(getStyles);
+  const { icon, heading, words } = SIZES[size];
   const { standing, link } = view;
   const severity = standing && link !== 'lost' ? standing.severity : 'unknown';
   const title = standing ? pick(standing.title) : t('panel.connecting', 'Connecting …');
   const reason = standing ? pick(standing.reason) : '';
   return (
     <div className={styles.heading}>
-      <Icon name={ICONS[severity]} size={compact ? 'lg' : 'xxl'} className={styles[severity]} />
+      <Icon key={severity} name={ICONS[severity]} size={icon} className={styles[severity]} />
       <div className={styles.words} aria-live="polite">
-        <Text element="h3" variant={compact ? 'h5' : 'h3'} truncate>
+        <Text element="h3" variant={heading} truncate>
           {title}
         </Text>
-        {!compact && <Text color="secondary">{reason}</Text>}
+        {size !== 'compact' && (
+          <Text color="secondary" variant={words}>
+            {reason}
+          </Text>
+        )}
       </div>
       <LinkSign view={view} />
     </div>
