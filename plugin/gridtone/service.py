@@ -27,6 +27,7 @@ from gridtone.library.track import Track
 from gridtone.recent import LOOKING_SECONDS, Recent
 from gridtone.room.masking import lenders, limits_of
 from gridtone.room.policy import CAUSES, ROOM, KeptRoom, Room
+from gridtone.room.telemetry import unseen
 from gridtone.rules import NO_DATA, Evaluator, Rules, Standing
 from gridtone.rules.explanation import Explanation, explain
 from gridtone.rules.model import title_of
@@ -248,7 +249,9 @@ class Service:
             try:
                 with self._lock:
                     now = time.time()
-                    self._room.alarms.lose(health.name for health in self.adapters() if not health.connected)
+                    healths = self.adapters()
+                    self._room.alarms.lose(health.name for health in healths if not health.connected)
+                    self._room.alarms.miss({health.name: health.dropped for health in healths}, now)
                     self._room.alarms.tick(now)
                     self._take(self._evaluator.tick(now), now)
                     if news := self._room.news(now):
@@ -287,7 +290,8 @@ class Service:
             self._standing = standing
             self.events.publish("state", standing)
             log.info("state %s: %s", standing.state, standing.reason["en"])
-        cue = self._conductor.follow(self._standing, now, self._room.order(now))
+        order = self._room.order(now)
+        cue = self._conductor.follow(self._standing, now, replace(order, mute=order.mute or unseen(self._evaluator)))
         if cue:
             self.events.publish("cue", cue)
             self._library.record_cue(cue)

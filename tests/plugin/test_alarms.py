@@ -197,6 +197,20 @@ def test_an_adapter_that_lost_its_source_makes_its_alarms_unknown():
     assert not alarms.problems(NOW)
 
 
+def test_readings_that_an_adapter_dropped_may_have_been_alarms():
+    alarms = board()
+    told(alarms, NOW, adapter="gateway", T1_active=0)
+    alarms.miss({"gateway": 0, "another": 7}, NOW + 1)
+    assert not alarms.problems(NOW + 1), "the other one delivers no alarms"
+    alarms.miss({"gateway": 3, "another": 7}, NOW + 2)
+    [problem] = alarms.problems(NOW + 2)
+    assert "gateway" in problem["en"] and "had to drop readings in the last 10 min" in problem["en"] and "gateway" in problem["zh"]
+    alarms.miss({"gateway": 3, "another": 7}, NOW + 500)
+    assert alarms.problems(NOW + 601) and not alarms.problems(NOW + 602)
+    alarms.miss({"gateway": 4}, NOW + 700)
+    assert alarms.problems(NOW + 1299)
+
+
 def test_a_heartbeat_vouches_for_alarms_that_say_nothing():
     alarms = board(heartbeat="scada/heartbeat", stale_after="30s")
     assert "scada/heartbeat" in alarms.problems(NOW)[0]["en"]

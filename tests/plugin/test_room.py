@@ -27,7 +27,7 @@ from gridtone.room.settings import RoomSettings
 from gridtone.rules import load_pack, pack_names
 from gridtone.rules.standing import NO_DATA, Standing
 from gridtone_adapters import Reading
-from room_site import LASTING_RULES, STALE_SECONDS, FaultySite, Listener, Publisher, fill_library, serving, site_of
+from room_site import LASTING_RULES, RULES, STALE_SECONDS, FaultySite, Listener, Publisher, fill_library, serving, site_of
 from waiting import PATIENCE_SECONDS, free_port, until
 
 NOW = 1_000_000.0
@@ -309,6 +309,27 @@ def test_telemetry_that_stops_is_silence_soon_after_it_is_stale(tmp_path: Path, 
             listener.wait("play", after=listener.cue["id"])
     finally:
         site.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("on_stale", ["keep", "true", "false"])
+def test_no_telemetry_at_all_is_silence_whatever_the_rules_make_of_stale_data(tmp_path: Path, on_stale: str):
+    states: dict[str, Any] = {"high": {"when": "load > 40", "on_stale": on_stale, "prompt": "steady"}, "low": {"prompt": "calm"}}
+    rules = {**RULES, "states": states, "fallback": "low"}
+    with start_broker(free_port()) as broker:
+        publisher = Publisher(broker.port)
+        site = site_of(tmp_path, broker.port, rules=rules)
+        fill_library(site)
+        try:
+            with serving(site) as (service, _):
+                until(lambda: (service.cue().action, service.cue().state) == ("play", "high"), seen=service.cue)
+                publisher.paused.set()
+                until(lambda: "no signal has a fresh reading" in service.cue().reason["en"], seen=service.cue)
+                assert service.cue().action == "silence"
+                publisher.paused.clear()
+                until(lambda: service.cue().action == "play", seen=service.cue)
+        finally:
+            publisher.close()
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -136,6 +136,9 @@ class AlarmBoard:
         self._came: list[float] = []
         """A heap: when alarms came."""
         self._lost: set[str] = set()
+        self._dropped: dict[str, int] = {}
+        self._dropped_at: dict[str, float] = {}
+        """When an adapter last had to drop readings."""
 
     @property
     def configured(self) -> bool:
@@ -178,6 +181,12 @@ class AlarmBoard:
     def lose(self, adapters: Iterable[str]) -> None:
         """The adapters that have lost their source at the moment."""
         self._lost = set(adapters)
+
+    def miss(self, dropped: Mapping[str, int], now: float) -> None:
+        """How many readings each adapter had to drop so far: those of alarms may be among them."""
+        for adapter, count in dropped.items():
+            if count > self._dropped.get(adapter, 0):
+                self._dropped[adapter], self._dropped_at[adapter] = count, now
 
     def most_urgent(self, least: Priority) -> Alarm | None:
         """What has to be acknowledged first, of alarms of that priority or a higher one."""
@@ -328,6 +337,13 @@ class AlarmBoard:
             return {
                 "en": f"the adapter “{lost[0]}”, which delivers the alarms “{settings.name}”, has lost its source",
                 "zh": f"提供告警“{settings.name}”的适配器“{lost[0]}”已断开",
+            }
+        if missed := sorted(name for name in source.delivered_by if self._dropped_at.get(name, -math.inf) > now - self.settings.flood_seconds):
+            minutes = self.settings.flood_seconds / 60
+            return {
+                "en": f"the adapter “{missed[0]}”, which delivers the alarms “{settings.name}”, had to drop readings in the last {minutes:g} min: "
+                "alarms may be among them",
+                "zh": f"提供告警“{settings.name}”的适配器“{missed[0]}”在最近 {minutes:g} 分钟内丢弃过读数，其中可能有告警",
             }
         if settings.heartbeat and settings.stale_after is not None and source.beat_at <= now - settings.stale_after:
             return {

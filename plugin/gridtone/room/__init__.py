@@ -2,6 +2,7 @@
 
 * `settings.py`        what the room asks: hours, desks, alarms, speech
 * `policy.py`          when there must be silence, and why
+* `telemetry.py`       without any telemetry there is silence
 * `masking.py`         the band where alarms and speech are heard, in states close to an alarm
 * `audit.py`           the room's alarms against the music: is any of them masked?
 * `audit_bands.py`     levels in octaves and thirds, and what they mask
