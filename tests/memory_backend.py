@@ -124,6 +124,10 @@ class MemoryBackend:
         if publish:
             self.events.publish("state", self._standing)
 
+    def show_standing(self, standing: Standing) -> None:
+        self._standing = standing
+        self.events.publish("state", standing)
+
     def give(self, action: str, track: Track | None = None, **changes: Any) -> Cue:
         """Publish the next cue."""
         reason = {"en": "The state changed", "zh": "状态已改变"}

@@ -1,12 +1,14 @@
 """The player in a real browser, against a real server; what it plays is recorded sample by sample and measured."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from scipy import signal as dsp
 from browsing import chromium, listen_to_console
 from gridtone.alarms import AlarmsView, AlarmView, RoomView
 from gridtone.conductor import SILENCE_SECONDS
+from gridtone.rules.standing import Pending
 from memory_backend import MemoryBackend, chord, day_of_states, noise, running
 from sound import SILENT_DB, TAP, eventually, latest, level, levels, recording, tone, until_heard, until_silent, until_tone
 from waiting import PATIENCE_SECONDS
@@ -330,6 +333,15 @@ def test_the_state_its_reason_and_its_signals_are_shown(page: Page, backend: Mem
     backend.show("no_data")
     page.get_by_text("no reading", exact=True).wait_for()
     expect(page.locator("#signals")).to_contain_text("stale")
+
+
+def test_what_hold_and_for_have_yet_to_run_is_counted_down(page: Page, backend: MemoryBackend) -> None:
+    backend.show("alert")
+    now = time.time()
+    backend.show_standing(replace(backend.standing(), holds_until=now + 3000, pending=(Pending("emergency", now + 1500),)))
+    expect(page.locator("#state-timers")).to_have_text(re.compile(r"^Stays for \d\d min at least · emergency begins in \d\d min if nothing changes$"))
+    backend.show_standing(replace(backend.standing(), holds_until=now - 1, pending=()))
+    expect(page.locator("#state-timers")).to_have_text("")
 
 
 def test_the_workshop_is_shown(page: Page, backend: MemoryBackend) -> None:

@@ -18,10 +18,17 @@ export function showStanding(standing, now) {
   text($("state-reason"), pick(standing.reason));
   text($("state-rule"), standing.rule);
   text($("state-clears"), standing.clears ? say("clears", { rule: standing.clears }) : "");
+  text($("state-timers"), timers(standing, now).join(" · "));
   text($("state-also"), standing.also_true.length ? say("also", { states: standing.also_true.join(", ") }) : "");
   const rows = standing.comparisons.map((comparison) => row(comparison, standing.signals.find((signal) => signal.name === comparison.signal)));
   const headings = ["signal", "value", "limit", "gauge", "margin", "age"].map((key) => say(key));
   $("signals").replaceChildren(...(rows.length ? [table(say("signals"), headings, rows)] : []));
+}
+
+/** What ends or begins by the clock, unless the signals change: `hold` and `for`. */
+function timers({ holds_until: until, pending }, now) {
+  const held = until !== null && until > now ? [say("held", { time: duration(until - now) })] : [];
+  return [...held, ...pending.map(({ state, enters_at: at }) => say("pending", { state, time: duration(at - now) }))];
 }
 
 function row(comparison, signal) {
