@@ -52,6 +52,8 @@ class Gauge:
         """The expressions that name this signal. They hear of every change."""
         self.low, self.high = UNSETTLED
         """No comparison changes while low < value < high."""
+        self.settled: float | None = None
+        """The value at the last settlement."""
         self.last: float | None = None
         """The value just before the latest point went stale."""
 
@@ -112,7 +114,7 @@ class Gauge:
 
     def settle(self) -> dict[Compare, Truth]:
         """How every comparison with this signal stands now."""
-        value = self.known()
+        value = self.settled = self.known()
         if value is None or self.makes:
             self.low, self.high = UNSETTLED
         else:
@@ -130,8 +132,6 @@ class Gauge:
 class Value(Gauge):
     """One point. Its bounds stand with the point, so that it seldom hears of a reading."""
 
-    settled: float | None = None
-
     def bounds(self, slot: int) -> tuple[float, float]:
         return self.low, self.high
 
@@ -147,10 +147,11 @@ class Value(Gauge):
             self.board.points.bound(point)
 
     def settle(self) -> dict[Compare, Truth]:
+        before = self.low, self.high
         truths = super().settle()
-        self.settled = self.known()
-        for point in self.members:
-            self.board.points.bound(point)
+        if (self.low, self.high) != before:
+            for point in self.members:
+                self.board.points.bound(point)
         return truths
 
     def current(self) -> float | None:
