@@ -261,7 +261,7 @@ def test_the_check_of_a_site_reads_its_own_copy(tmp_path: Path) -> None:
     assert check_file(site.config).found.endswith("9 signals, 8 states")
     (site.data / "rules").mkdir(parents=True)
     (site.data / "rules/transmission.yaml").write_text(RULES, encoding="utf-8")
-    assert check_file(site.config).found.endswith("1 signals, 3 states")
+    assert check_file(site.config).found.endswith("1 signal, 3 states")
 
 
 def test_rules_in_the_sites_file_are_shown_and_not_edited(tmp_path: Path) -> None:

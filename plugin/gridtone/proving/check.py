@@ -35,11 +35,15 @@ def check_file(path: Path) -> Checked:
         return Checked(f"good rules: {size(rules)}", tuple(doubts(rules, document)))
     site = load_site(path, {})
     rules = site.load_rules()
-    return Checked(f"good site: {len(site.adapters)} adapters, {size(rules)}", tuple(_doubts_of_site(site, rules, document)))
+    return Checked(f"good site: {counted(len(site.adapters), 'adapter')}, {size(rules)}", tuple(_doubts_of_site(site, rules, document)))
 
 
 def size(rules: Rules) -> str:
-    return f"{len(rules.signals)} signals, {len(rules.states)} states"
+    return f"{counted(len(rules.signals), 'signal')}, {counted(len(rules.states), 'state')}"
+
+
+def counted(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def _doubts_of_site(site: Site, rules: Rules, document: Document) -> Iterator[Problem]:

@@ -22,7 +22,7 @@ let nextBefore = null;
 let checked = null;
 let checking = null;
 let comparison = null;
-let compared = null;
+let compared = null; // the text that was compared, and the fingerprint of the rules beside it
 let comparing = false;
 
 const editor = new RulesEditor($("editor"), { changed, save, explained: () => ask("explain").catch(() => null) });
@@ -91,7 +91,7 @@ function show() {
   $("compare").disabled = comparing || checked?.good === false;
   showVersions(versions, mayEdit && latest.source !== "inline", { show: showVersion, bringBack });
   $("older").hidden = nextBefore === null;
-  if (comparison) text($("comparison-line"), compared === editor.text ? howKept(comparison) : say("comparison_old"));
+  if (comparison) text($("comparison-line"), compared.text === editor.text && compared.base === latest.fingerprint ? howKept(comparison) : say("comparison_old"));
 }
 
 // The check
@@ -248,13 +248,13 @@ async function bringBack({ number }) {
 // The replay
 
 async function compare() {
-  const asked = editor.text;
+  const asked = { text: editor.text, base: latest.fingerprint };
   $("comparison").hidden = false;
   comparing = true;
   show();
   text($("comparison-told"), say("comparing"));
   try {
-    comparison = await ask("rules/replay", "POST", { text: asked });
+    comparison = await ask("rules/replay", "POST", { text: asked.text });
     compared = asked;
     showComparison(comparison);
   } catch (problem) {

@@ -9,6 +9,11 @@ export function authorOf(version) {
   return ["file", "gridtone"].includes(version.author) ? say(`author_${version.author}`) : version.author;
 }
 
+/** The reason, and which version was brought back unless the reason says only that. */
+function whyOf({ restores, reason }) {
+  return restores && reason !== say("brought_back", { number: restores }) ? say("restores", { number: restores, reason }) : reason || "–";
+}
+
 function button(label, pressed, described) {
   const node = element("button", { type: "button", "aria-label": described }, label);
   node.addEventListener("click", pressed);
@@ -21,7 +26,7 @@ export function showVersions(versions, mayEdit, hooks) {
     element("span", { class: i ? "" : "newest" }, String(version.number)),
     dayAndTime(version.time),
     authorOf(version),
-    version.restores ? say("restores", { number: version.restores, reason: version.reason }) : version.reason || "–",
+    whyOf(version),
     element(
       "span",
       { class: "row" },
