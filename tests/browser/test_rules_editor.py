@@ -117,7 +117,7 @@ def test_a_good_text_is_saved_and_the_running_service_follows(browser: Browser, 
     expect(page.locator("#save-line")).to_have_text("Saved as version 3.")
     site.follows("load > 80 %")
     assert site.rules.read_text() == RULES
-    expect(page.locator("#versions tbody tr").first.locator("td").nth(3)).to_have_text("back to version 1")
+    expect(page.locator("#versions tbody tr").first.locator("> *").nth(3)).to_have_text("back to version 1")
     expect(page.locator(".cm-line").filter(has_text="when: load > 80 %")).to_have_count(1)
     close(page)
 
