@@ -37,7 +37,7 @@ ALARMS = {"sources": [{"active": "alarm/*/active", "acknowledged": "alarm/*/ackn
 
 
 def listen(port: int, listeners: int, results: Connection) -> None:
-    """Hold event streams open. Report (arrival, id, action, fade) of every cue at every listener since the last question."""
+    """Hold event streams open. Report (arrival, id, action, fade) of every cue at every listener since the last question; the end of a stream as `ended`."""
     selector = selectors.DefaultSelector()
     for _ in range(listeners):
         connection = socket.create_connection(("127.0.0.1", port))
@@ -68,6 +68,7 @@ def listen(port: int, listeners: int, results: Connection) -> None:
                 del buffer[:-20_000]
             if not chunk:
                 selector.unregister(key.fileobj)
+                heard.append((now, 0, "ended", 0.0))
 
 
 def publish_background(port: int, rate_hz: float) -> None:
@@ -128,7 +129,9 @@ def alarms_under_load(listeners: int, rate_hz: float, alarms: int) -> tuple[list
                     results.send(None)
                     heard += results.recv()
                 if len(told) < listeners:
-                    raise SystemExit(f"alarm {number}: only {len(told)} of {listeners} listeners were told within 30 s")
+                    ended = sum(action == "ended" for _, _, action, _ in heard)
+                    who = f"only {len(told)} of {listeners} listeners were told within 30 s"
+                    raise SystemExit(f"alarm {number}: {who}; {ended} streams were ended, as by a service that stands still")
                 arrivals += [at - published for at, *_ in told]
                 silent += [at - published + fade for at, _, _, fade in told]
                 tell(0, 1)

@@ -1,7 +1,7 @@
 """Packs over years of a real grid with N-1 events: are all overloads, voltage violations and blackouts recognised, and how often does the state change?
 
-`python tests/benchmarks/bench_year.py [--days 365] [--growth 1 1.5] [--minutely]`: SimBench's year, and the same with loads and infeeds half as much again in a
-grid that stays as it is. The first run makes the years (12 minutes each on a free core) and keeps them as build/year-0-DAYS-GROWTH.parquet.
+`python tests/benchmarks/bench_year.py [--days 365] [--growth 1 1.5] [--minutely 90]`: SimBench's year, and the same with loads and infeeds half as much again
+in a grid that stays as it is. The first run makes the years (12 minutes each on a free core) and keeps them as build/year-0-DAYS-GROWTH.parquet.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pyarrow import parquet
 from rich.console import Console
 from rich.table import Table
 
-from gridtone.demo.options import STEP_MINUTES
+from gridtone.demo.options import STEP_MINUTES, STEPS_A_DAY
 from gridtone.demo.year import record_year
 from gridtone.proving.past import patient
 from gridtone.proving.timeline import STEP_SECONDS, Timeline, changes_an_hour, figures, replay
@@ -62,17 +62,17 @@ def recognised(timeline: Timeline, begins: NDArray[np.float64], for_seconds: flo
     return sum(state in timeline.rules.states and timeline.rules.states[state].severity in GRAVE for state in states)
 
 
-def minutely(recording: Path, seed: int = 0) -> Iterator[Moment]:
-    """A value a minute: on straight lines between the power flows, with noise. What is switched off or dark at either end stays as it was until then."""
-    table = parquet.read_table(recording)
+def minutely(recording: Path, days: int, seed: int = 0) -> Iterator[Moment]:
+    """A value a minute for so many days: on straight lines between the power flows, with noise. What is switched off or dark at either end stays as it was."""
+    table = parquet.read_table(recording).slice(0, days * STEPS_A_DAY)
     names = [name for name in table.column_names if name != "time"]
     times, values = table["time"].to_numpy(), np.stack([table[name].to_numpy() for name in names], axis=1)
     deviation = np.array([NOISE.get(name.rsplit("/", 1)[1], 0.0) for name in names])
     chance, minutes = np.random.default_rng(seed), np.arange(STEP_MINUTES)
-    for begin, here, there in zip(times, values, values[1:], strict=False):
+    for begin, here, there in zip(times.tolist(), values, values[1:], strict=False):
         live = (deviation > 0) & (here != 0) & (there != 0)
         lines = here + np.outer(minutes / STEP_MINUTES, np.where(live, there - here, 0.0))
-        for minute, row in zip(minutes, lines + chance.normal(0.0, np.where(live, deviation, 0.0), lines.shape), strict=True):
+        for minute, row in zip(minutes.tolist(), lines + chance.normal(0.0, np.where(live, deviation, 0.0), lines.shape), strict=True):
             now = begin + 60 * minute
             yield now, list(zip(names, row.tolist(), repeat(now), repeat(""), repeat(Quality.GOOD)))
 
@@ -81,22 +81,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--days", type=int, default=365)
     parser.add_argument("--growth", type=float, nargs="+", default=[1.0, 1.5], help="of every load and infeed")
-    parser.add_argument("--minutely", action="store_true", help="also a value a minute, with noise: some ten minutes each")
+    parser.add_argument("--minutely", type=int, default=0, metavar="DAYS", help="also a value a minute, with noise, for the first days of each year")
     chosen = parser.parse_args()
     RECORDINGS.mkdir(exist_ok=True)
     for growth in chosen.growth:
         year(chosen.days, growth, chosen.minutely)
 
 
-def year(days: int, growth: float, also_minutely: bool) -> None:
+def year(days: int, growth: float, minutely_days: int) -> None:
     recording = record_year(RECORDINGS / f"year-0-{days}-{growth}.parquet", days=days, growth=growth)
     points = parquet.read_metadata(recording).num_columns - 1
     table = Table("pack", "what", "measured", "target", title=f"{days} days of {points} points, {growth:g} times SimBench's loads and infeeds")
     times = Table("pack", "state", "share of the time", "entered", "longest, h")
     all_rules = [patient(load_pack(name), STALE_AFTER_SECONDS) for name in PACKS]
     readings = {"every 15 min": Recording(ReplayConfig(file=recording, restamp="original")).moments(STEP_SECONDS)}
-    if also_minutely:
-        readings["every minute, with noise"] = minutely(recording)
+    if minutely_days:
+        readings[f"every minute for {minutely_days} days, with noise"] = minutely(recording, minutely_days)
     for spacing, moments in readings.items():
         for name, rules, timeline in zip(PACKS, all_rules, replay(moments, all_rules), strict=True):
             percentile, most = changes_an_hour(timeline), changes_an_hour(timeline, 100)
