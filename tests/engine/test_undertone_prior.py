@@ -1,12 +1,14 @@
 """The prior and sampling from it, of toy size."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from undertone_miniature import TINY, miniature
 
-from gridtone_engine.prompt import Attributes
-from gridtone_engine.undertone.conditions import SIZES, conditions, stack
+from gridtone_engine.prompt import Attributes, Prompt
+from gridtone_engine.undertone.conditions import CLOCK_WIDTH, SIZES, clock, conditions, conditions_of, stack
 from gridtone_engine.undertone.generate import Sampling, Stage, choose, decode_stretch, sample_codes
 from gridtone_engine.undertone.prior import Prior, delay, prior_loss
 from gridtone_engine.undertone.torch_model import TorchModel
@@ -33,23 +35,55 @@ def test_what_is_asked_becomes_steps():
         conditions(Attributes(key="H mol"))
 
 
+def test_what_a_prompt_leaves_open_is_filled_in_but_no_instrument():
+    asked = conditions_of(Prompt("calm, with harp", 20.0, 3))[0]
+    assert (asked.steps > 0).all() and asked.instruments.sum() == 1 and asked.sentence.any() and (asked.pulse > 0).all()
+    assert (conditions_of(Prompt("calm, with harp", 20.0, 4))[0].steps != asked.steps).any(), "another seed, another choice"
+    assert conditions_of(Prompt("90 bpm"))[0].pulse[0, 0] == 90
+
+
+def test_the_clock_turns_with_the_beat_and_the_bar():
+    pulse = np.array([[60.0, 3.0]])
+    at = [clock(np.array([beats]), pulse)[0] for beats in (0.0, 0.5, 1.0, 3.0)]
+    assert at[0].shape == (CLOCK_WIDTH,) and np.allclose(at[0], at[3], atol=1e-6), "a bar later it stands where it stood"
+    beat = [0, 1, 2, 5, 6, 7]
+    assert np.allclose(at[0][beat], at[2][beat], atol=1e-6) and not np.allclose(at[0], at[2], atol=0.1), "a beat later only the bar has gone on"
+    assert not np.allclose(at[0][beat], at[1][beat], atol=0.1)
+    assert not clock(np.array([0.5]), np.zeros((1, 2))).any()
+
+
+def test_the_beat_goes_on_when_the_tempo_changes(model):
+    stage = Stage(model, 1, Sampling())
+    prime = np.zeros((TINY.prior.codebooks, 10), np.int64)
+    stage.seat(0, conditions(Attributes(tempo_bpm=150)), 1, prime)
+    beats = []
+    for step in range(30):
+        if step == 20:
+            stage.ask(0, conditions(Attributes(tempo_bpm=75)))
+        beats.append(stage._seats[0].beats)
+        stage.advance()
+    assert abs(beats[10]) < 1e-9, "a bar begins where the given music ends"
+    assert np.allclose(np.diff(beats)[:20], 0.1) and np.allclose(np.diff(beats)[20:], 0.05)
+
+
 def test_the_delay_pattern():
-    codes = torch.arange(6).view(1, 2, 3)
-    assert delay(codes, 9).tolist() == [[[0, 1, 2, 9], [9, 3, 4, 5]]]
+    config = replace(TINY.prior, codebooks=3, codes=9, together=2)
+    assert delay(torch.arange(9).view(1, 3, 3), config).tolist() == [[[0, 1, 2, 9], [3, 4, 5, 9], [9, 6, 7, 8]]]
 
 
-def test_stepping_gives_what_the_whole_sequence_gives_also_past_the_window(model):
+def test_stepping_gives_what_the_whole_sequence_gives(model):
     prior = model.prior
-    steps = 3 * prior.config.window
+    steps = prior.config.window + 1
     codes = torch.randint(prior.config.codes, (2, prior.config.codebooks, steps))
-    condition = torch.randn(2, prior.config.width)
+    condition, clocks = torch.randn(2, prior.config.depth * prior.config.width), torch.randn(2, steps, CLOCK_WIDTH)
     with torch.inference_mode():
-        whole = prior(codes, condition)
+        whole = prior(codes, condition, clocks).unflatten(1, (2, steps))
+        assert torch.allclose(prior(codes, condition, clocks, torch.tensor([2])).unflatten(1, (2, steps)), whole[2:3], atol=1e-5)
     memory = model.steps(2)
     before = np.full((2, prior.config.codebooks), prior.nothing)
     for step in range(steps):
-        logits = memory.step(before, condition.numpy(), np.array([step, step]))
-        assert np.abs(logits - whole[:, :, step].numpy()).max() < 1e-3, step
+        logits = memory.step(before, condition.numpy(), clocks[:, step].numpy(), np.array([step, step]))
+        assert np.abs(logits - whole[:, :, step].transpose(0, 1).numpy()).max() < 1e-3, step
         before = codes[:, :, step].numpy()
 
 
@@ -84,7 +118,7 @@ def test_what_is_given_is_continued(model):
     stage.seat(0, CALM, 5, prime)
     frames = [frame for frame in (stage.advance()[0] for _ in range(16)) if frame is not None]
     assert np.array_equal(np.stack(frames[:6], axis=-1), prime)
-    assert len(frames) == 16 - (TINY.prior.codebooks - 1)
+    assert len(frames) == 16 - max(TINY.prior.delays)
 
 
 def test_a_prompt_that_changes_bends_the_music_from_then_on(model):
@@ -122,12 +156,12 @@ def test_the_prior_learns(model):
     prior = Prior(TINY.prior)
     optimiser = torch.optim.AdamW(prior.parameters(), lr=3e-3)
     codes = torch.randint(8, (4, TINY.prior.codebooks, 12))
-    condition = torch.zeros(4, TINY.prior.width)
-    first = prior_loss(prior, codes, condition).item()
+    told = torch.zeros(4, TINY.prior.depth * TINY.prior.width), torch.zeros(4, 12 + max(TINY.prior.delays), CLOCK_WIDTH)
+    first = prior_loss(prior, codes, *told).item()
     assert abs(first - np.log(TINY.prior.codes)) < 0.5, "before training every code is as likely as any"
-    for _ in range(60):
+    for _ in range(150):
         optimiser.zero_grad()
-        loss = prior_loss(prior, codes, condition)
+        loss = prior_loss(prior, codes, *told)
         loss.backward()
         optimiser.step()
     assert loss.item() < 0.3 * first

@@ -13,7 +13,7 @@ from gridtone_engine.undertone import Undertone
 from gridtone_engine.undertone.adversary import Adversary
 from gridtone_engine.undertone.checkpoints import trained_codec
 from gridtone_engine.undertone.cli import train
-from gridtone_engine.undertone.conditions import Conditions
+from gridtone_engine.undertone.conditions import CLOCK_WIDTH, Conditions
 from gridtone_engine.undertone.configs import RECIPES, read_recipe
 from gridtone_engine.undertone.corpus import Shards
 from gridtone_engine.undertone.data import AudioCrops, CodeCrops, forget
@@ -92,7 +92,7 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(rendered, tmp_path):
         folder.mkdir()
         run_of(rendered, folder)
     assert CodecTrainer(recipe, through).run()
-    for steps in (3, 15, 24):  # before the quantiser is put in, and after
+    for steps in (3, 15, 24):
         part = CodecTrainer(recipe, stopped)
         while part.step < steps:
             part._advance()
@@ -115,8 +115,6 @@ def test_the_time_may_be_up(rendered, tmp_path):
     part = CodecTrainer(TINY, run)
     part._advance()
     assert part.step == step + 1
-    with pytest.raises(EngineError, match="no quantiser yet"):
-        trained_codec(TINY, run)
     with pytest.raises(EngineError, match="another shape"):
         CodecTrainer(replace(TINY, codec=replace(TINY.codec, width=64)), run)
 
@@ -134,16 +132,17 @@ def test_batches_follow_from_the_step_alone(rendered):
     assert torch.equal(first, again) and not torch.equal(first, next_one)
     assert first.shape == (4, 2, round(0.64 * 32_000))
     shards = Shards(rendered / "corpus")
-    codes = np.arange(len(shards) * 4 * 50, dtype=np.uint16).reshape(len(shards), 4, 50)
-    batch, asked = CodeCrops(shards, codes, np.zeros((len(shards), 512), np.float32), TINY).batch(0)
-    assert batch.shape == (4, 4, 40) and asked.steps.shape == (4, 6)
+    books = TINY.prior.codebooks
+    codes = np.arange(len(shards) * books * 50, dtype=np.uint16).reshape(len(shards), books, 50)
+    batch, asked, clocks = CodeCrops(shards, codes, np.zeros((len(shards), 512), np.float32), TINY).batch(0)
+    assert batch.shape == (4, books, 20) and asked.steps.shape == (4, 6) and clocks.shape == (4, 20 + max(TINY.prior.delays), CLOCK_WIDTH)
     assert torch.equal(batch[:, :, 1:], batch[:, :, :-1] + 1), "a crop is a stretch of one piece, not a mixture"
 
 
 def test_the_prior_is_told_more_than_the_caption_says(rendered):
     shards = Shards(rendered / "corpus")
     records = shards.records()
-    asked = CodeCrops(shards, np.zeros((len(shards), 4, 50), np.uint16), np.zeros((len(shards), 512), np.float32), TINY).asked
+    asked = CodeCrops(shards, np.zeros((len(shards), TINY.prior.codebooks, 50), np.uint16), np.zeros((len(shards), 512), np.float32), TINY).asked
     assert (asked.steps > 0).all() and any(record["said"]["key"] is None for record in records)
     named = [len(record["said"]["instruments"]) + len(record["said"]["without"]) for record in records]
     assert asked.instruments.sum(axis=1).tolist() == named, "of instruments only what the caption names"
@@ -151,11 +150,12 @@ def test_the_prior_is_told_more_than_the_caption_says(rendered):
 
 def test_conditions_are_dropped_as_often_as_the_recipe_says():
     rows = 4000
-    asked = Conditions(np.ones((rows, 6), np.int64), np.ones((rows, 32), np.float32), np.ones((rows, 512), np.float32))
+    asked = Conditions(np.ones((rows, 6), np.int64), np.ones((rows, 32), np.float32), np.ones((rows, 512), np.float32), np.ones((rows, 2)))
     left = forget(asked, 0.12, 0.15, np.random.default_rng(0))
     nothing = ~left.steps.any(axis=1) & ~left.instruments.any(axis=1) & ~left.sentence.any(axis=1)
     assert abs(nothing.mean() - 0.12) < 0.02
     assert abs(left.steps[~nothing].mean() - 0.85) < 0.01
+    assert np.array_equal(left.pulse[:, 0] == 0, nothing), "the beat is dropped with everything, not by itself"
     assert set(np.unique(left.sentence.sum(axis=1))) == {0, 512}, "the sentence is heard whole or not at all"
 
 

@@ -1,7 +1,7 @@
 """Fine-tuning of the codec's decoder against discriminators that learn to tell decoded levels from the music's.
 
-An error that is squared is least where what cannot be known is blurred; who has to pass for music draws it sharp. Encoder and quantiser stay as they are, so
-that codes and prior stay valid. Discriminators see levels as pictures at three scales, as those of EnCodec see spectra of several sizes (Défossez et al. 2022);
+An error that is squared is least where what cannot be known is blurred; who has to pass for music draws it sharp. Codes stay what they are, and the
+prior with them. Discriminators see levels as pictures at three scales, as those of EnCodec see spectra of several sizes (Défossez et al. 2022);
 losses are hinges, and the difference of the discriminators' features, as there.
 """
 
@@ -63,7 +63,6 @@ class Adversary(Trainer):
         settings = recipe.polish
         self.crops = AudioCrops(Shards(folder / "corpus"), recipe)
         codec = trained_codec(recipe, folder)
-        codec.encoder.requires_grad_(False)
         torch.manual_seed(recipe.seed)
         self.jury = Jury(settings.jury_width)
         self.jury_optimiser = torch.optim.AdamW(self.jury.parameters(), lr=settings.learning_rate, betas=(0.5, 0.9))
@@ -79,7 +78,7 @@ class Adversary(Trainer):
         assert isinstance(codec, Codec)
         levels = codec.levels(self.crops.batch(self.step).to(self.device))
         with torch.no_grad():
-            codes = codec.quantiser.encode(codec.latents(levels))[:, : self.recipe.prior.codebooks]
+            codes = codec.quantiser.encode(codec.latents(levels))
         with self._half():
             decoded = codec.decode(codes)
         decoded = decoded.float()

@@ -32,11 +32,9 @@ def carry(path: Path, output: Path) -> None:
 
 
 def trained_codec(recipe: Recipe, folder: Path, *, polished: bool = False) -> Codec:
-    """The codec's moving average; `polished`, as the adversarial fine-tune left it. Raises EngineError as long as its quantiser was not trained."""
+    """The codec's moving average; `polished`, as the adversarial fine-tune left it."""
     codec = Codec(recipe.codec)
     codec.load_state_dict(load_checkpoint(folder / ("polish.pt" if polished else "codec.pt"), asdict(recipe.codec))["average"])
-    if not codec.quantiser.ready:
-        raise EngineError(f"the codec in {folder} has no quantiser yet: train it further, gridtone train codec")
     return codec
 
 

@@ -1,12 +1,12 @@
-"""The codec: 32 kHz stereo to 8 codes at 25 frames a second, and back.
+"""The codec: 32 kHz stereo to 25 frames a second of 24 codes each, and back.
 
-    audio ── levels of the spectrum ─┬─ principal components ──────────────────┬── latents ── residual quantiser ── codes
-                                     └─ fast blocks ── /4 ── slow blocks ── + ─┘
-    audio ── levels of the spectrum ─┬─ principal components ──────────────────┬── latents ────────┘
-                                     └─ + ── fast blocks ── x4 ── slow blocks ─┘
+    audio ── levels of the spectrum ── shares ── principal components of each ── nearest vector of its codebook ── codes
+    audio ── phases ── levels ── + ── principal components' sum ────────────────────────┬─ vectors ────────────────┘
+                                 └── fast blocks ── x2 ── slow blocks ──────────────────┘
 
-Only levels are coded, phases are made in `synthesis.py`: there is no room for them in 2 kbit/s. Four spectra at a time are turned to their principal
-components, which costs no training; the networks, ConvNeXt's blocks (Liu et al. 2022) in one dimension, learn what that leaves, from the frames around.
+Only levels are coded, phases are made in `synthesis.py`: there is no room for them. The encoder takes no training but statistics, so that codes stay what they
+are however far the decoder is trained. The decoder's networks, ConvNeXt's blocks (Liu et al. 2022) in one dimension, learn from the frames around what rounding
+took.
 """
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gridtone_engine.undertone.configs import CodecConfig
-from gridtone_engine.undertone.quantiser import ResidualQuantiser
+from gridtone_engine.undertone.quantiser import Quantiser
 from gridtone_engine.undertone.synthesis import LOUDNESS, pooling
 
 
@@ -38,31 +38,13 @@ def blocks(config: CodecConfig, count: int) -> nn.Sequential:
     return nn.Sequential(*(Block(config.width, config.kernel, config.expansion, 1 / (config.fast_blocks + config.slow_blocks)) for _ in range(count)))
 
 
-class Encoder(nn.Module):
-    """Levels (batch, spectra, numbers) -> what the components lack of latents, (batch, spectra / 4, latent width)."""
-
-    def __init__(self, config: CodecConfig) -> None:
-        super().__init__()
-        self.frame_hops = config.frame_hops
-        self.read = nn.Sequential(nn.Linear(config.numbers, 2 * config.width), nn.GELU(), nn.Linear(2 * config.width, config.width))
-        self.fast = blocks(config, config.fast_blocks)
-        self.gather = nn.Linear(config.frame_hops * config.width, config.width)
-        self.slow = blocks(config, config.slow_blocks)
-        self.project = nn.Sequential(nn.LayerNorm(config.width), silent(nn.Linear(config.width, config.latent_width)))
-
-    def forward(self, levels: Tensor) -> Tensor:
-        x = self.fast(self.read(levels))
-        x = x.reshape(x.shape[0], -1, self.frame_hops * x.shape[2])
-        return self.project(self.slow(self.gather(x)))
-
-
 class Decoder(nn.Module):
-    """Latents (batch, time, latent width) -> what the components lack of levels, (batch, 4 * time, numbers)."""
+    """Latents (batch, time, all components) -> what the components lack of levels, (batch, frame hops * time, numbers)."""
 
     def __init__(self, config: CodecConfig) -> None:
         super().__init__()
         self.frame_hops = config.frame_hops
-        self.read = nn.Conv1d(config.latent_width, config.width, config.kernel, padding=config.kernel // 2)
+        self.read = nn.Conv1d(config.codebooks * config.latent_width, config.width, config.kernel, padding=config.kernel // 2)
         self.slow = blocks(config, config.slow_blocks)
         self.spread = nn.Linear(config.width, config.frame_hops * config.width)
         self.fast = blocks(config, config.fast_blocks)
@@ -92,12 +74,11 @@ class Codec(nn.Module):
     def __init__(self, config: CodecConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder = Encoder(config)
-        self.quantiser = ResidualQuantiser(config.codebooks, config.codes, config.latent_width)
+        self.quantiser = Quantiser(config.codebooks, config.codes, config.latent_width)
         self.decoder = Decoder(config)
         stacked = config.frame_hops * config.numbers
         self.register_buffer("mean", torch.zeros(stacked))
-        self.register_buffer("components", torch.zeros(stacked, config.latent_width))
+        self.register_buffer("components", torch.zeros(stacked, config.codebooks * config.latent_width))
         self.register_buffer("window", torch.hann_window(config.spectrum_size), persistent=False)
         self.register_buffer("pooling", torch.from_numpy(pooling(config)), persistent=False)
 
@@ -106,26 +87,31 @@ class Codec(nn.Module):
         return self.quantiser.encode(self.latents(self.levels(audio)))
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Codes (batch, codebooks, time) -> levels (batch, 4 * time, numbers), some of them below 0."""
-        return self.heard(self.quantiser.decode(codes))
+        """Codes (batch, codebooks, time) -> levels (batch, frame hops * time, numbers), some of them below 0."""
+        latents = self.quantiser.decode(codes).flatten(2)
+        return self.plain(latents) + self.decoder(latents)
 
     def latents(self, levels: Tensor) -> Tensor:
-        """Levels (batch, spectra, numbers) -> (batch, spectra / 4, latent width)."""
+        """Levels (batch, spectra, numbers) -> the components of every share, (batch, spectra / frame hops, codebooks, latent width)."""
         stacked = levels.reshape(levels.shape[0], -1, len(self.mean))
-        return (stacked - self.mean) @ self.components + self.encoder(levels)
+        return ((stacked - self.mean) @ self.components).unflatten(2, (self.config.codebooks, -1))
 
-    def heard(self, latents: Tensor) -> Tensor:
-        """Latents (batch, time, latent width) -> levels (batch, 4 * time, numbers)."""
+    def plain(self, latents: Tensor) -> Tensor:
+        """Latents (batch, time, all components) -> levels without what the decoder knows."""
         stacked = latents @ self.components.T + self.mean
-        return stacked.reshape(stacked.shape[0], -1, self.config.numbers) + self.decoder(latents)
+        return stacked.reshape(stacked.shape[0], -1, self.config.numbers)
 
     @torch.no_grad()
     def find_components(self, levels: Tensor) -> None:
-        """Of levels (batch, spectra, numbers)."""
-        stacked = levels.reshape(-1, len(self.mean)).double()
+        """Of levels (batch, spectra, numbers), for each share."""
+        numbers, width = self.config.numbers, self.config.latent_width
+        stacked = levels.reshape(-1, len(self.mean))
         self.mean.copy_(stacked.mean(0))
-        directions = torch.linalg.eigh(torch.cov(stacked.T))[1].flip(1)
-        self.components.copy_(directions[:, : self.config.latent_width])
+        self.components.zero_()
+        for book, (first, last) in enumerate(self.config.shares):
+            columns = torch.cat([torch.arange(first, last) + hop * numbers for hop in range(self.config.frame_hops)]).to(stacked.device)
+            directions = torch.linalg.eigh(torch.cov(stacked[:, columns].T.double()))[1].flip(1)[:, :width].float()
+            self.components[columns, book * width : book * width + directions.shape[1]] = directions
 
     def levels(self, audio: Tensor) -> Tensor:
         """`synthesis.levels_of`, in torch: (batch, 2, samples) -> (batch, spectra, numbers)."""

@@ -1,6 +1,7 @@
 """Sizes and schedules as plain data."""
 
 import json
+from bisect import bisect_left
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,28 +10,34 @@ from gridtone_engine.engine import EngineError
 
 LONGEST_WAVE = 10_000.0
 """Of the prior's rotary positions, in steps of one radian."""
+MIDDLE_HZ = (0, 90, 135, 185, 235, 290, 340, 395, 450, 510, 580, 660, 760, 880, 1000, 1150, 1350, 1650, 2100, 2800, 4000, 6500)
+"""Shares of the spectrum in which music varies about alike: a few semitones each where most notes lie."""
 
 
 @dataclass(frozen=True, slots=True)
 class CodecConfig:
-    """A codec of 32 kHz stereo in codes: `frame_rate` frames a second of `codebooks` codes each."""
+    """A codec of 32 kHz stereo in codes: `frame_rate` frames a second, a code for each share of the spectrum."""
 
     width: int
     fast_blocks: int = 2
-    """Blocks at the rate of the spectrum, on either side."""
+    """Of the decoder, at the rate of the spectrum."""
     slow_blocks: int = 6
-    """Blocks at the rate of the codes, on either side."""
+    """Of the decoder, at the rate of the codes."""
     kernel: int = 7
     expansion: int = 3
     sample_rate: int = 32_000
-    spectrum_size: int = 2048
-    spectrum_hop: int = 320
-    frame_hops: int = 4
+    spectrum_size: int = 4096
+    spectrum_hop: int = 640
+    frame_hops: int = 2
     """Spectra a code frame."""
-    single_bins: int = 64
+    single_bins: int = 128
     """Of a spectrum, that are bands of their own; further up bands grow with frequency, as the ear's do."""
-    latent_width: int = 128
-    codebooks: int = 8
+    middle_hz: tuple[int, ...] = MIDDLE_HZ
+    """Where each codebook's share of the middle begins."""
+    side_hz: tuple[int, ...] = (0, 600)
+    """And of the sides."""
+    latent_width: int = 24
+    """Components of a share."""
     codes: int = 1024
 
     @property
@@ -56,6 +63,18 @@ class CodecConfig:
         return 2 * len(self.bands)
 
     @property
+    def codebooks(self) -> int:
+        return len(self.middle_hz) + len(self.side_hz)
+
+    @property
+    def shares(self) -> list[tuple[int, int]]:
+        """First and last, exclusive, of each codebook's numbers in a spectrum."""
+        hz = [first * self.sample_rate / self.spectrum_size for first in self.bands]
+        half = len(self.bands)
+        starts = [bisect_left(hz, low) for low in self.middle_hz] + [half + bisect_left(hz, low) for low in self.side_hz]
+        return list(zip(starts, [*starts[1:], 2 * half], strict=True))
+
+    @property
     def reach_frames(self) -> int:
         """Code frames on either side that a decoded frame depends on."""
         half = self.kernel // 2
@@ -64,14 +83,25 @@ class CodecConfig:
 
 @dataclass(frozen=True, slots=True)
 class PriorConfig:
-    """A transformer over code frames, in the delay pattern; each position sees `window` positions. It may know the first codebooks only."""
+    """A transformer over code frames, in the delay pattern; each position sees `window` positions."""
 
     width: int
     depth: int
     heads: int
     window: int = 512
-    codebooks: int = 8
+    codebooks: int = len(MIDDLE_HZ) + 2
     codes: int = 1024
+    heard_width: int = 24
+    """Numbers that stand for a code that is heard; at first they are the codec's."""
+    said_width: int = 64
+    """And for one that may be said: those, and some that tell apart what is said in different places."""
+    together: int = 4
+    """Codebooks that are chosen at once; each such group comes a step after the one below it."""
+
+    @property
+    def delays(self) -> list[int]:
+        """Of each codebook, in steps."""
+        return [book // self.together for book in range(self.codebooks)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +116,8 @@ class CorpusRecipe:
 class CodecRecipe:
     steps: int
     batch: int = 8
-    crop_seconds: float = 1.28
+    crop_seconds: float = 2.56
     learning_rate: float = 1e-3
-    warm_share: float = 0.1
-    """Share of the steps before the quantiser is put in."""
-    commit_weight: float = 0.25
-    """Of what rounding costs, beside the levels' error."""
-    rough_share: float = 0.5
-    """How often a piece is decoded from fewer codebooks than there are."""
-    codebook_decay: float = 0.995
     ema_decay: float = 0.995
 
 
@@ -105,9 +128,11 @@ class PriorRecipe:
     crop_frames: int = 512
     learning_rate: float = 5e-4
     unsaid: float = 0.12
-    """How often all conditions are dropped: what guidance is measured against."""
-    unsaid_each: float = 0.3
+    """How often all conditions and the beat are dropped: what guidance is measured against."""
+    unsaid_each: float = 0.15
     """How often each condition is dropped by itself."""
+    scored: int = 8
+    """Codebooks of a step that are scored, drawn anew at each: their chances are most of what a step costs."""
     ema_decay: float = 0.995
 
 
@@ -148,29 +173,29 @@ class Recipe:
 RECIPES: dict[str, Recipe] = {
     "tiny": Recipe(
         "tiny",
-        CodecConfig(width=32, fast_blocks=1, slow_blocks=1, latent_width=16, codebooks=4, codes=64),
-        PriorConfig(width=64, depth=2, heads=2, window=24, codebooks=4, codes=64),
+        CodecConfig(width=32, fast_blocks=1, slow_blocks=1, middle_hz=(0, 250, 500, 1000, 3000), side_hz=(0,), latent_width=8, codes=64),
+        PriorConfig(width=64, depth=2, heads=2, window=24, codebooks=6, codes=64, heard_width=8, said_width=16, together=2),
         CorpusRecipe(pieces=32, seconds=2.0),
         CodecRecipe(steps=80, batch=4, crop_seconds=0.64, learning_rate=2e-3, ema_decay=0.95),
-        PriorRecipe(steps=60, batch=4, crop_frames=40, learning_rate=2e-3, ema_decay=0.95),
+        PriorRecipe(steps=100, batch=4, crop_frames=20, learning_rate=2e-3, scored=3, ema_decay=0.95),
         PolishRecipe(steps=20, jury_width=8, ema_decay=0.9),
     ),
     "small": Recipe(
         "small",
         CodecConfig(width=256),
-        PriorConfig(width=256, depth=6, heads=4, window=256, codebooks=4),
-        CorpusRecipe(pieces=1280, seconds=20.0, processes=2),
-        CodecRecipe(steps=2_400),
-        PriorRecipe(steps=2_000, batch=8, crop_frames=480, learning_rate=1e-3),
+        PriorConfig(width=256, depth=6, heads=4, window=256),
+        CorpusRecipe(pieces=2048, seconds=20.0, processes=2),
+        CodecRecipe(steps=2_000),
+        PriorRecipe(steps=1_900, batch=16, crop_frames=250, learning_rate=1.5e-3),
         PolishRecipe(steps=1_500),
     ),
     "base": Recipe(
         "base",
-        CodecConfig(width=320, slow_blocks=4),
+        CodecConfig(width=320),
         PriorConfig(width=384, depth=8, heads=6, window=512),
         CorpusRecipe(pieces=9600, seconds=30.0, processes=16, held_out_pieces=64),
-        CodecRecipe(steps=20_000, batch=32, ema_decay=0.999),
-        PriorRecipe(steps=20_000, batch=64, crop_frames=728, learning_rate=8e-4, ema_decay=0.9995),
+        CodecRecipe(steps=15_000, batch=32, ema_decay=0.999),
+        PriorRecipe(steps=20_000, batch=128, crop_frames=500, learning_rate=8e-4, ema_decay=0.9995),
         PolishRecipe(steps=10_000, ema_decay=0.999),
     ),
 }
@@ -220,6 +245,8 @@ def read_shapes(folder: Path) -> tuple[CodecConfig, PriorConfig]:
     """Raises EngineError if the folder holds no weights of undertone."""
     try:
         described = json.loads((folder / "undertone.json").read_text("utf-8"))
-        return CodecConfig(**described["codec"]), PriorConfig(**described["prior"])
+        codec = CodecConfig(**described["codec"])  # JSON has no tuples
+        codec = replace(codec, middle_hz=tuple(codec.middle_hz), side_hz=tuple(codec.side_hz))
+        return codec, PriorConfig(**described["prior"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EngineError(f"{folder} holds no weights of undertone ({error}); make them: gridtone train export") from error

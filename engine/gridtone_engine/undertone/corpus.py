@@ -40,6 +40,9 @@ class Piece:
     language: str
     family: str
     """Of timbres."""
+    bar_beats: int
+    first_bar_seconds: float
+    """When the first whole bar of it begins."""
 
 
 def make(number: int, seconds: float, split: Split = "train", *, unseen_timbres: bool = False) -> Piece:
@@ -60,7 +63,8 @@ def make(number: int, seconds: float, split: Split = "train", *, unseen_timbres:
     sounding = {part.instrument for part in score.parts}
     nameable = tuple(name for name in score.attributes.instruments if name in sounding and name in timbres.HONEST_NAMES[family])
     text, said = caption(score.attributes, nameable, language, rng, held_out=split == "held_out")
-    return Piece(samples[:, start : start + frames], score.attributes, said, text, language, family)
+    first_bar_seconds = -(start / SAMPLE_RATE) % score.bar_seconds
+    return Piece(samples[:, start : start + frames], score.attributes, said, text, language, family, score.beats_per_bar, first_bar_seconds)
 
 
 def _asked(rng: np.random.Generator) -> Attributes:
@@ -97,7 +101,8 @@ def _effects(samples: Samples, rng: np.random.Generator) -> Samples:
 
 def describe(piece: Piece) -> dict[str, Any]:
     """All of a piece but its sound, as JSON."""
-    return {"played": asdict(piece.played), "said": asdict(piece.said), "caption": piece.caption, "language": piece.language, "family": piece.family}
+    said_of = {"caption": piece.caption, "language": piece.language, "family": piece.family}
+    return {"played": asdict(piece.played), "said": asdict(piece.said), **said_of, "bar_beats": piece.bar_beats, "first_bar_seconds": piece.first_bar_seconds}
 
 
 def attributes(record: dict[str, Any]) -> Attributes:

@@ -13,7 +13,7 @@ from torch import Tensor
 from gridtone_engine.prompt import Attributes
 from gridtone_engine.text.moods import encoder
 from gridtone_engine.undertone.codec import Codec
-from gridtone_engine.undertone.conditions import SENTENCE_WIDTH, Conditions, conditions, stack
+from gridtone_engine.undertone.conditions import SENTENCE_WIDTH, Conditions, clock, conditions, stack
 from gridtone_engine.undertone.configs import Recipe
 from gridtone_engine.undertone.corpus import SAMPLE_RATE, Shards, attributes
 
@@ -70,18 +70,23 @@ def sentence_vectors(shards: Shards, path: Path) -> NDArray[np.float32]:
 class CodeCrops:
     def __init__(self, shards: Shards, codes: NDArray[np.uint16], sentences: NDArray[np.float32], recipe: Recipe) -> None:
         self.codes, self.recipe = codes, recipe
-        self.asked = stack([conditions(told(record), vector) for record, vector in zip(shards.records(), sentences, strict=True)])
+        records = shards.records()
+        self.asked = stack([conditions(told(record), vector, record["bar_beats"]) for record, vector in zip(records, sentences, strict=True)])
+        self.first_bar_seconds = np.array([record["first_bar_seconds"] for record in records])
 
-    def batch(self, step: int) -> tuple[Tensor, Conditions]:
-        """Codes (batch, codebooks, frames), and conditions of which some are dropped."""
+    def batch(self, step: int) -> tuple[Tensor, Conditions, Tensor]:
+        """Codes (batch, codebooks, frames), conditions of which some are dropped, and the clock of every step, (batch, steps, CLOCK_WIDTH)."""
         recipe = self.recipe.train_prior
         rng = np.random.default_rng([self.recipe.seed, 1, step])
         pieces = rng.integers(len(self.codes), size=recipe.batch)
         frames = min(recipe.crop_frames, self.codes.shape[2])
         starts = rng.integers(self.codes.shape[2] - frames + 1, size=recipe.batch)
-        books = self.recipe.prior.codebooks
-        crops = np.stack([self.codes[piece, :books, start : start + frames] for piece, start in zip(pieces, starts, strict=True)])
-        return torch.from_numpy(crops.astype(np.int64)), forget(self.asked.taken(pieces), recipe.unsaid, recipe.unsaid_each, rng)
+        crops = np.stack([self.codes[piece, :, start : start + frames] for piece, start in zip(pieces, starts, strict=True)])
+        asked = forget(self.asked.taken(pieces), recipe.unsaid, recipe.unsaid_each, rng)
+        steps = frames + max(self.recipe.prior.delays)
+        seconds = (starts[:, None] + np.arange(steps)) / self.recipe.codec.frame_rate - self.first_bar_seconds[pieces, None]
+        pulse = asked.pulse[:, None]
+        return torch.from_numpy(crops.astype(np.int64)), asked, torch.from_numpy(clock(seconds * pulse[..., 0] / 60, pulse))
 
 
 def told(record: dict[str, Any]) -> Attributes:
@@ -92,11 +97,12 @@ def told(record: dict[str, Any]) -> Attributes:
 
 
 def forget(asked: Conditions, unsaid: float, unsaid_each: float, rng: np.random.Generator) -> Conditions:
-    """Drop all conditions of a track with the chance `unsaid`, and each by itself with `unsaid_each`."""
+    """Drop all conditions of a track with the chance `unsaid`, and each but the beat by itself with `unsaid_each`."""
     rows = len(asked.steps)
 
     def kept(columns: int) -> NDArray[np.bool_]:
         return (rng.random((rows, columns)) >= unsaid_each) & whole
 
     whole = rng.random((rows, 1)) >= unsaid
-    return Conditions(asked.steps * kept(asked.steps.shape[1]), asked.instruments * kept(1).astype(np.float32), asked.sentence * kept(1).astype(np.float32))
+    steps, instruments, sentence = (part * kept(columns).astype(part.dtype) for part, columns in zip(asked.parts, (asked.steps.shape[1], 1, 1), strict=False))
+    return Conditions(steps, instruments, sentence, asked.pulse * whole)

@@ -16,8 +16,8 @@ from scipy.signal import resample_poly
 
 from gridtone_engine.engine import EngineError, Progress, Rendition
 from gridtone_engine.prompt import Attributes, Prompt
-from gridtone_engine.text import Understanding, understand
-from gridtone_engine.undertone.conditions import Conditions, conditions
+from gridtone_engine.text import Understanding
+from gridtone_engine.undertone.conditions import Conditions, conditions_of
 from gridtone_engine.undertone.generate import Codes, Model, Sampling, Stage, decode_stretch
 from gridtone_engine.undertone.synthesis import Synthesis, synthesised
 
@@ -90,7 +90,7 @@ class Undertone:
             while given < len(prompts) and len(codes[given]) == wanted[given]:
                 if cancelled():
                     return
-                yield self._rendition(prompts[given], asked[given][1], np.stack(codes[given], axis=-1))
+                yield self._rendition(prompts[given], asked[given], np.stack(codes[given], axis=-1), primes[given])
                 given += 1
             if cancelled():
                 return
@@ -135,17 +135,14 @@ class Undertone:
 
     def heard_again(self, audio: NDArray[np.float32]) -> tuple[Codes, NDArray[np.float32]]:
         """Audio (2, frames) at `sample_rate` as the codes that the prior knows, (codebooks, frames of codes), and as what they sound like."""
-        codes = self._model.encode(audio[None])[0, : self._model.prior_config.codebooks]
+        codes = self._model.encode(audio[None])[0]
         return codes, np.clip(synthesised(decode_stretch(self._model, codes, 0, codes.shape[1]), self.codec_config), -1, 1)
 
     def _asked(self, prompt: Prompt) -> tuple[Conditions, Understanding]:
-        from gridtone_engine.text.moods import encoder
-
         if not 1 <= prompt.seconds <= 3600:
             raise EngineError(f"a track of {prompt.seconds:g} s was asked for; undertone makes 1 to 3600 s")
-        understanding = understand(prompt)
         try:
-            return conditions(understanding.attributes, encoder()([prompt.text])[0] if prompt.text.strip() else None), understanding
+            return conditions_of(prompt)
         except ValueError as error:
             raise EngineError(str(error)) from error
 
@@ -158,11 +155,12 @@ class Undertone:
         if limited and seconds >= prompt.seconds:
             raise EngineError(f"{prompt.continue_from} is {seconds:.1f} s long; a track that continues it has to be longer than {prompt.seconds:g} s")
         try:
-            return self._model.encode(audio[None])[0, : self._model.prior_config.codebooks]
+            return self._model.encode(audio[None])[0]
         except ValueError as error:
             raise EngineError(f"{prompt.continue_from} is too short to be continued: {error}") from error
 
-    def _rendition(self, prompt: Prompt, understanding: Understanding, codes: Codes) -> Rendition:
+    def _rendition(self, prompt: Prompt, asked: tuple[Conditions, Understanding], codes: Codes, prime: Codes | None) -> Rendition:
+        tempo_bpm, bar_beats = asked[0].pulse[0]
         count = codes.shape[1]
         synthesis = Synthesis(self._model.codec_config)
         stretches = (decode_stretch(self._model, codes, start, min(count, start + DECODED_AT_ONCE)) for start in range(0, count, DECODED_AT_ONCE))
@@ -173,9 +171,9 @@ class Undertone:
             samples=np.clip(samples, -1, 1),
             sample_rate=self.sample_rate,
             attributes=Attributes(),
-            understanding=understanding,
-            bar_seconds=None,
-            first_bar_seconds=0.0,
+            understanding=asked[1],
+            bar_seconds=bar_beats * 60 / tempo_bpm,
+            first_bar_seconds=0.0 if prime is None else prime.shape[1] / self.codec_config.frame_rate,
             engine=self.name,
             model=self.model,
             licence=self.licence,

@@ -17,7 +17,7 @@ from gridtone_engine.engine import EngineError
 from gridtone_engine.prompt import INSTRUMENTS, Attributes
 from gridtone_engine.undertone.checkpoints import trained_codec, trained_prior
 from gridtone_engine.undertone.codec import Codec
-from gridtone_engine.undertone.conditions import SENTENCE_WIDTH, SIZES, conditions
+from gridtone_engine.undertone.conditions import CLOCK_WIDTH, SENTENCE_WIDTH, SIZES, clock, conditions
 from gridtone_engine.undertone.configs import Recipe
 from gridtone_engine.undertone.generate import Model
 from gridtone_engine.undertone.onnx_model import OnnxModel
@@ -82,12 +82,13 @@ def write_networks(codec: Codec, prior: Prior, output: Path, *, int8: bool) -> N
     config, head_width = prior.config, prior.config.width // prior.config.heads
     memory = torch.zeros(config.depth, 2, config.heads, config.window, head_width)
     turn = torch.zeros(2, 1, 1, head_width // 2)
-    step = (torch.zeros(2, config.codebooks, dtype=torch.int64), torch.zeros(2, config.width), turn, turn, memory, memory, torch.zeros(2, config.window))
+    told, beat = torch.zeros(2, config.depth * config.width), torch.zeros(2, CLOCK_WIDTH)
+    step = (torch.zeros(2, config.codebooks, dtype=torch.int64), told, beat, turn, turn, memory, memory, torch.zeros(2, config.window))
     asked = (torch.zeros(2, len(SIZES), dtype=torch.int64), torch.zeros(2, 2 * len(INSTRUMENTS)), torch.zeros(2, SENTENCE_WIDTH))
     frames = 4
     levels, codes = torch.rand(2, frames * codec.config.frame_hops, codec.config.numbers), torch.zeros(2, config.codebooks, frames, dtype=torch.int64)
     first = {0: "rows"}
-    step_axes = {"codes": first, "told": first, "cos": first, "sin": first, "keys": {1: "rows"}, "values": {1: "rows"}, "mask": first}
+    step_axes = {"codes": first, "told": first, "clock": first, "cos": first, "sin": first, "keys": {1: "rows"}, "values": {1: "rows"}, "mask": first}
     asked_axes = {"steps": first, "instruments": first, "sentence": first}
     _write(prior.condition, asked, asked_axes, output / "condition.onnx", int8=int8)
     _write(_Step(prior), step, step_axes, output / "step.onnx", int8=int8)
@@ -96,6 +97,7 @@ def write_networks(codec: Codec, prior: Prior, output: Path, *, int8: bool) -> N
 
 
 def _write(network: nn.Module, inputs: tuple[Tensor, ...], axes: dict[str, dict[int, str]], path: Path, *, int8: bool) -> None:
+    import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     with TemporaryDirectory() as folder, warnings.catch_warnings():
@@ -104,7 +106,12 @@ def _write(network: nn.Module, inputs: tuple[Tensor, ...], axes: dict[str, dict[
         options: dict[str, Any] = {"input_names": list(axes), "dynamic_axes": axes, "opset_version": OPSET, "dynamo": False}
         torch.onnx.export(network.eval(), inputs, str(plain), **options)
         if int8:
-            quantize_dynamic(plain, path, op_types_to_quantize=["MatMul", "Gemm", "Gather"], per_channel=True, weight_type=QuantType.QInt8)
+            graph = onnx.load(plain).graph
+            stacks = {weight.name for weight in graph.initializer if len(weight.dims) > 2}
+            # the runtime has no int8 for a stack of matrices
+            kept = [node.name for node in graph.node if node.op_type == "MatMul" and stacks & set(node.input)]
+            operators = ["MatMul", "Gemm", "Gather"]
+            quantize_dynamic(plain, path, op_types_to_quantize=operators, nodes_to_exclude=kept, per_channel=True, weight_type=QuantType.QInt8)
 
 
 def compare(ours: Model, theirs: Model, steps: int = 64) -> float:
@@ -114,7 +121,8 @@ def compare(ours: Model, theirs: Model, steps: int = 64) -> float:
     memories = [(model.steps(1), model.condition(asked)) for model in (ours, theirs)]
     codes, differences = np.full((1, books), ours.prior_config.codes), []
     for position in range(steps):
-        chances = [_softmax(memory.step(codes, told, np.array([position]))) for memory, told in memories]
+        beats = np.array([position * 80 / 60 / ours.codec_config.frame_rate])
+        chances = [_softmax(memory.step(codes, told, clock(beats, asked.pulse), np.array([position]))) for memory, told in memories]
         differences.append(0.5 * np.abs(chances[0] - chances[1]).sum(axis=-1).mean())
         codes = rng.integers(ours.prior_config.codes, size=(1, books))
     return float(np.mean(differences))

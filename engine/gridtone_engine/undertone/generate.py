@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gridtone_engine.undertone.conditions import Conditions, stack
+from gridtone_engine.undertone.conditions import Conditions, clock, stack
 from gridtone_engine.undertone.configs import CodecConfig, PriorConfig
 
 Codes = NDArray[np.int64]
@@ -21,8 +21,9 @@ Floats = NDArray[np.float32]
 class Steps(Protocol):
     """A prior with its memory, made once for a number of rows."""
 
-    def step(self, codes: Codes, condition: Floats, positions: Codes) -> Floats:
-        """Codes of the step before (rows, codebooks), what is asked for (rows, width) and where each row stands (rows,): logits (rows, codebooks, codes).
+    def step(self, codes: Codes, condition: Floats, clocks: Floats, positions: Codes) -> Floats:
+        """Codes of the step before (rows, codebooks), what is asked for (rows, depth * width), the clock (rows, CLOCK_WIDTH) and where each row stands (rows,):
+        logits (rows, codebooks, codes).
 
         A row at position 0 has forgotten everything.
         """
@@ -44,7 +45,7 @@ class Model(Protocol):
         ...
 
     def condition(self, asked: Conditions) -> Floats:
-        """(batch, width)."""
+        """(batch, depth * width)."""
         ...
 
     def steps(self, rows: int) -> Steps: ...
@@ -65,6 +66,8 @@ class _Seat:
     """Frames that are given, (codebooks, frames)."""
     delayed: list[NDArray[np.int64]]
     """Codes of every step so far, (codebooks,) each; only the last few are kept."""
+    beats: float
+    """Since the first bar; below 0 in what is continued."""
     position: int = 0
 
 
@@ -75,20 +78,23 @@ class Stage:
         self.model, self.sampling = model, sampling
         self.guided = sampling.guidance != 1
         self._steps = model.steps(seats * (1 + self.guided))
-        self._books, self._nothing = model.prior_config.codebooks, model.prior_config.codes
+        config, rows = model.prior_config, seats * (1 + self.guided)
+        self._books, self._nothing, self._delays = config.codebooks, config.codes, config.delays
         self._seats: list[_Seat | None] = [None] * seats
-        self._condition = np.zeros((seats * (1 + self.guided), model.prior_config.width), np.float32)
+        self._condition, self._pulse = np.zeros((rows, config.depth * config.width), np.float32), np.zeros((rows, 2))
 
     def seat(self, place: int, asked: Conditions, seed: int, prime: Codes | None = None) -> None:
-        """Begin a track. `prime` are codes (codebooks, frames) that it continues; they come out of `advance` first."""
+        """Begin a track. `prime` are codes (codebooks, frames) that it continues; they come out of `advance` first, and a bar begins after them."""
         given = np.zeros((self._books, 0), np.int64) if prime is None else prime
-        self._seats[place] = _Seat(np.random.default_rng(seed % 2**64), given, [np.full(self._books, self._nothing)])
+        beats = -given.shape[1] * self._beats_a_frame(asked.pulse[0])
+        self._seats[place] = _Seat(np.random.default_rng(seed % 2**64), given, [np.full(self._books, self._nothing)], beats)
         self.ask(place, asked)
 
     def ask(self, place: int, asked: Conditions) -> None:
-        """Change what a track is asked for, from the next step on."""
-        made = self.model.condition(stack([asked, asked.dropped()]) if self.guided else asked)
-        self._condition[place :: len(self._seats)] = made
+        """Change what a track is asked for, from the next step on. Its beat goes on where it is, at the tempo now asked for."""
+        both = stack([asked, asked.dropped()]) if self.guided else asked
+        self._condition[place :: len(self._seats)] = self.model.condition(both)
+        self._pulse[place :: len(self._seats)] = both.pulse
 
     def leave(self, place: int) -> None:
         self._seats[place] = None
@@ -99,27 +105,32 @@ class Stage:
         codes = np.stack([seat.delayed[-1] if seat else empty for seat in self._seats])
         positions = np.array([seat.position if seat else 0 for seat in self._seats])
         repeats = 1 + self.guided
-        logits = self._steps.step(np.tile(codes, (repeats, 1)), self._condition, np.tile(positions, repeats))
+        clocks = clock(np.tile([seat.beats if seat else 0.0 for seat in self._seats], repeats), self._pulse)
+        logits = self._steps.step(np.tile(codes, (repeats, 1)), self._condition, clocks, np.tile(positions, repeats))
         if self.guided:
             asked, unasked = np.split(logits, 2)
             logits = unasked + self.sampling.guidance * (asked - unasked)
         draws = np.stack([seat.rng.random(self._books) if seat else np.zeros(self._books) for seat in self._seats])
         chosen = choose(logits, draws, self.sampling)
-        return [self._take(seat, chosen[place]) if seat else None for place, seat in enumerate(self._seats)]
+        return [self._take(seat, chosen[place], self._pulse[place]) if seat else None for place, seat in enumerate(self._seats)]
 
-    def _take(self, seat: _Seat, chosen: NDArray[np.int64]) -> NDArray[np.int64] | None:
-        step = chosen.copy()
-        for book in range(self._books):
-            frame = seat.position - book
+    def _take(self, seat: _Seat, chosen: NDArray[np.int64], pulse: NDArray[np.float64]) -> NDArray[np.int64] | None:
+        step, longest = chosen.copy(), max(self._delays)
+        for book, steps in enumerate(self._delays):
+            frame = seat.position - steps
             if frame < 0:
                 step[book] = self._nothing
             elif frame < seat.prime.shape[1]:
                 step[book] = seat.prime[book, frame]
         seat.position += 1
-        seat.delayed = [*seat.delayed, step][-self._books :]
-        if seat.position < self._books:
+        seat.beats += self._beats_a_frame(pulse)
+        seat.delayed = [*seat.delayed, step][-1 - longest :]
+        if seat.position <= longest:
             return None
-        return np.array([seat.delayed[book - self._books][book] for book in range(self._books)])
+        return np.array([seat.delayed[steps - 1 - longest][book] for book, steps in enumerate(self._delays)])
+
+    def _beats_a_frame(self, pulse: NDArray[np.float64]) -> float:
+        return float(pulse[0]) / 60 / self.model.codec_config.frame_rate
 
 
 def choose(logits: Floats, draws: NDArray[np.float64], sampling: Sampling) -> Codes:

@@ -1,7 +1,8 @@
 """The prior: a transformer that says, frame by frame, which codes come next.
 
-Codes stand in the delay pattern (MusicGen, Copet et al. 2023): at a step, codebook k has frame `step - k`, so that one step a frame is enough and each codebook
-still sees those before it. What is asked for is added to every position: it may change on the way. Positions are rotations (RoPE, Su et al. 2021) and only
+Codes stand in the delay pattern (MusicGen, Copet et al. 2023): the higher a codebook's share of the spectrum, the later a frame's code of it is chosen, so that
+one step a frame is enough and overtones still see the notes they belong to. What is asked for is added to every position at every layer: it may change on the
+way. Positions are rotations (RoPE, Su et al. 2021) and only
 the last `window` of them are seen: a track has no end.
 """
 
@@ -13,23 +14,57 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gridtone_engine.prompt import INSTRUMENTS
-from gridtone_engine.undertone.conditions import SENTENCE_WIDTH, SIZES
+from gridtone_engine.undertone.conditions import CLOCK_WIDTH, SENTENCE_WIDTH, SIZES
 from gridtone_engine.undertone.configs import LONGEST_WAVE, PriorConfig
 
 
 class Condition(nn.Module):
-    """What is asked for, (batch, 6), (batch, 2 * instruments) and (batch, 512), as one vector (batch, width)."""
+    """What is asked for, (batch, 6), (batch, 2 * instruments) and (batch, 512), as a vector for every layer, (batch, depth * width)."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, depth: int) -> None:
         super().__init__()
         self.steps = nn.ModuleList(nn.Embedding(size, width) for size in SIZES)
         self.instruments = nn.Linear(2 * len(INSTRUMENTS), width, bias=False)
         self.sentence = nn.Linear(SENTENCE_WIDTH, width, bias=False)
-        self.mix = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+        self.mix = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, depth * width))
 
     def forward(self, steps: Tensor, instruments: Tensor, sentence: Tensor) -> Tensor:
         told = torch.stack([embedding(steps[:, place]) for place, embedding in enumerate(self.steps)]).sum(0)
         return self.mix(told + self.instruments(instruments) + self.sentence(sentence))
+
+
+class Codes(nn.Module):
+    """Codes in and out of the transformer by numbers that stand for them: a code that was never met is known by those like it."""
+
+    first: Tensor
+    """Row of each codebook's first code."""
+
+    def __init__(self, config: PriorConfig) -> None:
+        super().__init__()
+        books = config.codebooks
+        self.codes = config.codes
+        self.heard = nn.Embedding(books * (config.codes + 1), config.heard_width)
+        self.said = nn.Parameter(torch.randn(books, config.said_width, config.codes))
+        self.bias = nn.Parameter(torch.zeros(books, 1, config.codes))
+        self.read = nn.Linear(books * config.heard_width, config.width)
+        self.write = nn.Linear(config.width, books * config.said_width)
+        self.register_buffer("first", torch.arange(books) * (config.codes + 1), persistent=False)
+
+    def begin(self, vectors: Tensor) -> None:
+        """Take a codec's vectors (codebooks, codes, width) for the numbers, each codebook's of the same spread."""
+        alike = (vectors - vectors.mean(1, keepdim=True)) / vectors.std(dim=(1, 2), keepdim=True)
+        with torch.no_grad():
+            self.heard.weight.copy_(F.pad(alike, (0, 0, 0, 1)).flatten(0, 1))
+            self.said[:, : vectors.shape[2]] = alike.transpose(1, 2)
+
+    def embed(self, codes: Tensor) -> Tensor:
+        """(batch, codebooks, time) -> (batch, time, width)."""
+        return self.read(self.heard(codes.transpose(1, 2) + self.first).flatten(2))
+
+    def logits(self, x: Tensor, books: Tensor | slice = slice(None)) -> Tensor:
+        """(batch, time, width) -> (codebooks, batch * time, codes), of some codebooks or all."""
+        spoken = self.write(x).flatten(0, 1).unflatten(1, (len(self.said), -1)).transpose(0, 1)
+        return torch.baddbmm(self.bias[books], spoken[books], self.said[books])
 
 
 class Layer(nn.Module):
@@ -41,10 +76,10 @@ class Layer(nn.Module):
         self.write = nn.Linear(width, width, bias=False)
         self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor) -> Tensor:
-        """A sequence (batch, time, width); `mask` (time, time) is true where a row may see a column."""
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        """A sequence (batch, time, width)."""
         query, key, value = self._heads(x, cos, sin)
-        return self._after(x, F.scaled_dot_product_attention(query, key, value, attn_mask=mask))
+        return self._after(x, F.scaled_dot_product_attention(query, key, value, is_causal=True))
 
     def step(self, x: Tensor, cos: Tensor, sin: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """One position (batch, 1, width) over what is kept, (batch, heads, window, head width); `mask` (batch, window) is added to its scores.
@@ -71,52 +106,52 @@ class Prior(nn.Module):
     def __init__(self, config: PriorConfig) -> None:
         super().__init__()
         self.config = config
-        self.condition = Condition(config.width)
-        self.codes = nn.ModuleList(nn.Embedding(config.codes + 1, config.width) for _ in range(config.codebooks))
+        self.condition = Condition(config.width, config.depth)
+        self.clock = nn.Linear(CLOCK_WIDTH, config.width, bias=False)
+        self.codes = Codes(config)
         self.layers = cast("Sequence[Layer]", nn.ModuleList(Layer(config.width, config.heads) for _ in range(config.depth)))
         self.norm = nn.LayerNorm(config.width)
-        self.heads = nn.Linear(config.width, config.codebooks * config.codes, bias=False)
         for part in self.modules():
             if isinstance(part, nn.Linear | nn.Embedding):
                 nn.init.normal_(part.weight, std=0.02)
         for layer in self.layers:
             for quiet in (layer.write.weight, cast("Tensor", layer.mlp[2].weight)):
                 nn.init.normal_(quiet, std=0.02 / (2 * config.depth) ** 0.5)
+        nn.init.normal_(self.clock.weight, std=0.2)
+        nn.init.zeros_(self.codes.write.weight)  # before training every code is as likely as any
 
     @property
     def nothing(self) -> int:
         """The code that stands where there is no frame yet."""
         return self.config.codes
 
-    def forward(self, codes: Tensor, condition: Tensor) -> Tensor:
-        """Delayed codes (batch, codebooks, steps), each step's own included, and `condition(...)`: logits (batch, codebooks, steps, codes) of every step from
-        those before it."""
+    def forward(self, codes: Tensor, condition: Tensor, clocks: Tensor, books: Tensor | slice = slice(None)) -> Tensor:
+        """Delayed codes (batch, codebooks, steps), each step's own included, `condition(...)` and the clock (batch, steps, CLOCK_WIDTH): logits (codebooks,
+        batch * steps, codes) of every step from those before it, of some codebooks or all."""
         before = F.pad(codes, (1, -1), value=self.nothing)
         steps = torch.arange(codes.shape[2], device=codes.device)
-        back = steps[:, None] - steps
-        mask = (back >= 0) & (back <= self.config.window)
+        if len(steps) > self.config.window + 1:
+            raise ValueError(f"{len(steps)} steps are more than the window of {self.config.window}: train on shorter crops")
         cos, sin = rotations(steps[None], self.config.width // self.config.heads, condition.dtype)
-        x = self._embed(before) + condition[:, None]
-        for layer in self.layers:
-            x = layer(x, cos, sin, mask)
-        return self.heads(self.norm(x)).unflatten(2, (self.config.codebooks, -1)).transpose(1, 2)
+        x = self.codes.embed(before) + self.clock(clocks)
+        for layer, told in zip(self.layers, condition.chunk(self.config.depth, dim=1), strict=True):
+            x = layer(x + told[:, None], cos, sin)
+        return self.codes.logits(self.norm(x), books)
 
-    def step(self, codes: Tensor, condition: Tensor, cos: Tensor, sin: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The codes of the step before, (batch, codebooks), to logits (batch, codebooks, codes).
+    def step(
+        self, codes: Tensor, condition: Tensor, clocks: Tensor, cos: Tensor, sin: Tensor, keys: Tensor, values: Tensor, mask: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The codes of the step before, (batch, codebooks), and this step's clock, (batch, CLOCK_WIDTH), to logits (batch, codebooks, codes).
 
         Over keys and values (layers, batch, heads, window, head width); also returns those to keep, (layers, batch, heads, head width).
         """
-        x = self._embed(codes[:, :, None]) + condition[:, None]
+        x = self.codes.embed(codes[:, :, None]) + self.clock(clocks)[:, None]
         kept_keys, kept_values = [], []
-        for number, layer in enumerate(self.layers):
-            x, key, value = layer.step(x, cos, sin, keys[number], values[number], mask)
+        for number, (layer, told) in enumerate(zip(self.layers, condition.chunk(self.config.depth, dim=1), strict=True)):
+            x, key, value = layer.step(x + told[:, None], cos, sin, keys[number], values[number], mask)
             kept_keys.append(key)
             kept_values.append(value)
-        logits = self.heads(self.norm(x))[:, 0].unflatten(1, (self.config.codebooks, -1))
-        return logits, torch.stack(kept_keys), torch.stack(kept_values)
-
-    def _embed(self, codes: Tensor) -> Tensor:
-        return torch.stack([embedding(codes[:, book]) for book, embedding in enumerate(self.codes)]).sum(0)
+        return self.codes.logits(self.norm(x)).transpose(0, 1), torch.stack(kept_keys), torch.stack(kept_values)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -131,17 +166,18 @@ def rotations(positions: Tensor, head_width: int, dtype: torch.dtype) -> tuple[T
     return angles.cos().to(dtype), angles.sin().to(dtype)
 
 
-def delay(codes: Tensor, nothing: int) -> Tensor:
-    """Codes (batch, codebooks, frames) in the delay pattern, (batch, codebooks, frames + codebooks - 1)."""
-    books, frames = codes.shape[1:]
-    delayed = codes.new_full((codes.shape[0], books, frames + books - 1), nothing)
-    for book in range(books):
-        delayed[:, book, book : book + frames] = codes[:, book]
+def delay(codes: Tensor, config: PriorConfig) -> Tensor:
+    """Codes (batch, codebooks, frames) in the delay pattern, (batch, codebooks, frames + the longest delay)."""
+    frames = codes.shape[2]
+    delayed = codes.new_full((*codes.shape[:2], frames + max(config.delays)), config.codes)
+    for book, steps in enumerate(config.delays):
+        delayed[:, book, steps : steps + frames] = codes[:, book]
     return delayed
 
 
-def prior_loss(prior: Prior, codes: Tensor, condition: Tensor) -> Tensor:
-    """Cross-entropy in nats a code of codes (batch, codebooks, frames); each codebook counts the same."""
-    delayed = delay(codes, prior.nothing)
-    logits = prior(delayed, condition)
-    return F.cross_entropy(logits.flatten(0, 2).float(), delayed.flatten(), ignore_index=prior.nothing)
+def prior_loss(prior: Prior, codes: Tensor, condition: Tensor, clocks: Tensor, books: Tensor | slice = slice(None)) -> Tensor:
+    """Cross-entropy in nats a code of codes (batch, codebooks, frames); each codebook counts the same. Of some codebooks or all: what they cost is mostly
+    their logits."""
+    delayed = delay(codes, prior.config)
+    logits = prior(delayed, condition, clocks, books)
+    return F.cross_entropy(logits.flatten(0, 1), delayed[:, books].transpose(0, 1).flatten(), ignore_index=prior.nothing)

@@ -1,8 +1,8 @@
 """Sound to levels of a spectrum, and from levels, which have no phases, back to sound.
 
-The codec says how loud each frequency is, not where its wave stands: at 2 kbit/s there is no room for it. A steady tone's phase turns with its own frequency,
-which shows in the levels beside its peak, and a sudden sound's phases run straight over frequency, which shows in how the levels rise: phase gradient
-integration (Průša, Balazs and Søndergaard 2017), here from every peak to the bins around it, a whole spectrum at once.
+The codec says how loud each frequency is, not where its wave stands: in a few kbit/s there is no room for it. A steady tone's phase turns with its own
+frequency, which shows in the levels beside its peak, and a sudden sound's phases run straight over frequency, which shows in how the levels rise: phase
+gradient integration (Průša, Balazs and Søndergaard 2017), here from every peak to the bins around it, a whole spectrum at once.
 """
 
 from typing import Any
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from gridtone_engine.undertone.configs import CodecConfig
 
 Floats = NDArray[np.float32]
-LOUDNESS = 0.6
-"""Levels are magnitudes to this power, as loudness is of pressure (Stevens 1955): so that sounds nearly add, and what is loud does not count alone."""
+LOUDNESS = 0.45
+"""Levels are magnitudes to this power, somewhat less than loudness is of pressure (Stevens 1955): what is loud must not count alone."""
 QUIETEST = 1e-4
 """Least magnitude whose phase follows its slope: some 100 dB below a full sine wave."""
 HANN_WIDTH = 0.25645

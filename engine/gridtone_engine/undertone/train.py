@@ -21,11 +21,9 @@ from torch import Tensor, nn
 
 from gridtone_engine.engine import EngineError, Progress
 from gridtone_engine.prompt import Prompt
-from gridtone_engine.text import understand
-from gridtone_engine.text.moods import encoder
 from gridtone_engine.undertone.checkpoints import load_checkpoint, trained_codec
 from gridtone_engine.undertone.codec import Codec
-from gridtone_engine.undertone.conditions import conditions
+from gridtone_engine.undertone.conditions import conditions_of
 from gridtone_engine.undertone.configs import Recipe
 from gridtone_engine.undertone.corpus import SAMPLE_RATE, Shards
 from gridtone_engine.undertone.data import AudioCrops, CodeCrops, encode_shards, sentence_vectors
@@ -36,7 +34,7 @@ from gridtone_engine.undertone.synthesis import synthesised
 from gridtone_engine.undertone.torch_model import TorchModel
 
 WARM_UP_STEPS = 200
-LATENTS_PER_CODE = 32
+LATENTS_PER_CODE = 64
 """Latents that k-means is given, for each vector of a codebook."""
 HELD_OUT_SECONDS = 5.12
 LOG_SECONDS = 20
@@ -156,7 +154,7 @@ class Trainer(ABC):
 
 
 class CodecTrainer(Trainer):
-    """First without a quantiser; then the codebooks start at the k-means centres of what the encoder has learned to say, and follow it."""
+    """Components and codebooks are found at the first step; all others train the decoder."""
 
     part = "codec"
 
@@ -167,44 +165,28 @@ class CodecTrainer(Trainer):
         super().__init__(recipe, folder, Codec(recipe.codec), settings.steps, settings.learning_rate, settings.ema_decay)
 
     def learn(self) -> dict[str, float]:
-        settings, codec = self.recipe.train_codec, self.model
+        codec = self.model
         assert isinstance(codec, Codec)
         if self.step == 0:
-            codec.find_components(self._many(codec.levels))
-        quantise = self.step >= settings.warm_share * self.steps
-        if quantise and not codec.quantiser.ready:
-            codec.quantiser.initialise(self._many(lambda audio: codec.latents(codec.levels(audio))).flatten(0, 1), self.generator)
-        levels = codec.levels(self.crops.batch(self.step).to(self.device))
+            levels = self._many(codec)
+            codec.find_components(levels)
+            codec.quantiser.initialise(torch.cat([codec.latents(some) for some in levels.split(1)]).flatten(0, 1), self.generator)
+            del levels
+        with torch.no_grad():
+            levels = codec.levels(self.crops.batch(self.step).to(self.device))
+            codes = codec.quantiser.encode(codec.latents(levels))
         with self._half():
-            latents = codec.latents(levels)
-        latents = latents.float()
-        heard, commit, restarted = latents, latents.new_zeros(()), 0
-        if quantise:
-            restarted = codec.quantiser.update(latents.detach().flatten(0, 1), settings.codebook_decay, self.generator)
-            codes = codec.quantiser.encode(latents.detach())
-            commit = relative_error(latents, codec.quantiser.decode(codes), levels)
-            rounded = codec.quantiser.decode(codes, self._kept(len(codes)))
-            heard = latents + (rounded - latents).detach()  # the gradient passes the rounding as if it were not there
-        with self._half():
-            decoded = codec.heard(heard)
-        error = relative_error(decoded.float(), levels, levels)
-        loss = error + settings.commit_weight * commit
+            decoded = codec.decode(codes)
+        loss = relative_error(decoded.float(), levels, levels)
         loss.backward()
-        return {"loss": loss.item(), "error": error.item(), "commit": commit.item(), "restarted": float(restarted)}
-
-    def _kept(self, batch: int) -> Tensor:
-        """How many codebooks a piece is decoded from: for a part of them fewer than all, so that a prior may do with the first few."""
-        books = self.recipe.codec.codebooks
-        fewer = torch.randint(1, books + 1, (batch,), generator=self.generator)
-        rough = torch.rand(batch, generator=self.generator) < self.recipe.train_codec.rough_share
-        return torch.where(rough, fewer, books).to(self.device)
+        return {"loss": loss.item()}
 
     @torch.no_grad()
-    def _many(self, made: Callable[[Tensor], Tensor]) -> Tensor:
-        """What is `made` of crops that no step sees, some `LATENTS_PER_CODE` code frames a code."""
+    def _many(self, codec: Codec) -> Tensor:
+        """Levels of crops that no step sees, some `LATENTS_PER_CODE` code frames a code, (crops, spectra, numbers)."""
         frames = self.crops.frames // self.recipe.codec.hop * self.recipe.train_codec.batch
         batches = range(self.steps, self.steps - (-LATENTS_PER_CODE * self.recipe.codec.codes // frames))
-        return torch.cat([made(self.crops.batch(number).to(self.device)) for number in batches])
+        return torch.cat([codec.levels(self.crops.batch(number).to(self.device)) for number in batches])
 
     def examine(self) -> dict[str, float]:
         assert isinstance(self.average, Codec)
@@ -221,19 +203,22 @@ class PriorTrainer(Trainer):
         self.codec = trained_codec(recipe, folder).to(device_of(recipe)).eval()
         self.crops, self.held_out = (_code_crops(recipe, folder, name, self.codec, report) for name in ("corpus", "held_out"))
         torch.manual_seed(recipe.seed)
-        super().__init__(recipe, folder, Prior(recipe.prior), settings.steps, settings.learning_rate, settings.ema_decay)
+        prior = Prior(recipe.prior)
+        prior.codes.begin(self.codec.quantiser.vectors)
+        super().__init__(recipe, folder, prior, settings.steps, settings.learning_rate, settings.ema_decay)
 
     def learn(self) -> dict[str, float]:
-        loss = self._loss(self.model, self.crops, self.step)
+        books = torch.randperm(self.recipe.prior.codebooks, generator=self.generator)[: self.recipe.train_prior.scored]
+        loss = self._loss(self.model, self.crops, self.step, books.to(self.device))
         loss.backward()
         return {"loss": loss.item()}
 
-    def _loss(self, prior: nn.Module, crops: CodeCrops, step: int) -> Tensor:
+    def _loss(self, prior: nn.Module, crops: CodeCrops, step: int, books: Tensor | slice = slice(None)) -> Tensor:
         assert isinstance(prior, Prior)
-        codes, asked = crops.batch(step)
+        codes, asked, clocks = crops.batch(step)
         told = [torch.from_numpy(part).to(self.device) for part in (asked.steps, asked.instruments, asked.sentence)]
         with self._half():
-            return prior_loss(prior, codes.to(self.device), prior.condition(*told))
+            return prior_loss(prior, codes.to(self.device), prior.condition(*told), clocks.to(self.device), books)
 
     @torch.inference_mode()
     def examine(self) -> dict[str, float]:
@@ -241,7 +226,7 @@ class PriorTrainer(Trainer):
         prior = self.average
         assert isinstance(prior, Prior)
         losses = [self._loss(prior, self.held_out, batch).item() for batch in range(4)]
-        asked = [conditions(understand(Prompt(text)).attributes, encoder()([text])[0]) for text in self.recipe.sample_prompts]
+        asked = [conditions_of(Prompt(text))[0] for text in self.recipe.sample_prompts]
         model = TorchModel(self.codec, deepcopy(prior))
         for number, levels in enumerate(model.decode(sample_codes(model, asked, range(len(asked)), 250, Sampling()))):
             self.listen(f"prompt_{number}", synthesised(levels, self.codec.config))
@@ -250,28 +235,27 @@ class PriorTrainer(Trainer):
 
 @torch.inference_mode()
 def examine_codec(trainer: Trainer, codec: Codec) -> dict[str, float]:
-    """The levels' relative error in dB on held-out pieces, whole and with the quantiser left out, and the share of codes in use."""
+    """The levels' relative error in dB on held-out pieces, whole, with the decoder left out and with the quantiser left out; and the share of codes in use."""
     shards = Shards(trainer.folder / "held_out")
     hop = trainer.recipe.codec.hop
     frames = round(min(HELD_OUT_SECONDS, shards.seconds) * SAMPLE_RATE) // hop * hop
-    plain, rounded, used = [], [], []
+    errors: dict[str, list[float]] = {"": [], "_without_decoder": [], "_without_codes": []}
+    used = []
     for number in range(len(shards)):
         audio = torch.from_numpy(shards.samples(number, 0, frames))[None].to(trainer.device)
         levels = codec.levels(audio)
         latents = codec.latents(levels)
-        plain.append(relative_error(codec.heard(latents), levels, levels).item())
-        if codec.quantiser.ready:
-            codes = codec.quantiser.encode(latents)
-            decoded = codec.decode(codes)
-            rounded.append(relative_error(decoded, levels, levels).item())
-            used.append(codes[0].cpu())
-            if number == 0:
-                trainer.listen("held_out", np.concatenate([audio[0].cpu().numpy(), synthesised(decoded[0].cpu().numpy(), codec.config)], axis=1))
-    scores = {"held_out_error_db_unquantised": 10 * math.log10(np.mean(plain))}
-    if rounded:
-        in_use = [len(book.unique()) / trainer.recipe.codec.codes for book in torch.cat(used, dim=1)]
-        scores |= {"held_out_error_db": 10 * math.log10(np.mean(rounded)), "held_out_codes_in_use": float(np.mean(in_use))}
-    return scores
+        codes = codec.quantiser.encode(latents)
+        plain = codec.plain(codec.quantiser.decode(codes).flatten(2))
+        heard = {"": codec.decode(codes), "_without_decoder": plain, "_without_codes": codec.plain(latents.flatten(2))}
+        for name, decoded in heard.items():
+            errors[name].append(relative_error(decoded, levels, levels).item())
+        used.append(codes[0].cpu())
+        if number == 0:
+            trainer.listen("held_out", np.concatenate([audio[0].cpu().numpy(), synthesised(heard[""][0].cpu().numpy(), codec.config)], axis=1))
+    in_use = [len(book.unique()) / trainer.recipe.codec.codes for book in torch.cat(used, dim=1)]
+    scores = {f"held_out_error_db{name}": 10 * math.log10(np.mean(found)) for name, found in errors.items()}
+    return {**scores, "held_out_codes_in_use": float(np.mean(in_use))}
 
 
 def _code_crops(recipe: Recipe, folder: Path, name: str, codec: Codec, report: Report) -> CodeCrops:
