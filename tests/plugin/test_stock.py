@@ -283,6 +283,17 @@ def test_tracks_that_fail_the_gate_are_shown_and_tried_again_a_few_times(open_si
     site.wait(lambda: len(site.library.failures(10)) == 4)
 
 
+def test_a_state_with_limits_of_its_own_gets_no_track_beyond_them(open_site: OpenSite) -> None:
+    """As states close to an alarm have, in which the band of alarms and speech is capped."""
+    site = open_site(per_state=1)
+    site.stock.set_states([StateNeed("alert", Prompt("tense"), limits=GateLimits(speech_band_share_max=0.001)), *needs(day="calm")])
+    site.stock.start()
+    site.wait(lambda: site.fresh()["day"] == 1 and site.library.failures(10))
+    assert {failure.state for failure in site.library.failures(10)} == {"alert"}
+    assert "speech" in site.library.failures(10)[0].reasons[0]
+    assert site.fresh()["alert"] == 0
+
+
 @pytest.mark.parametrize("behaviour", ["raise", "missing", "die"])
 def test_when_an_engine_fails_the_next_fills_the_stock(open_site: OpenSite, behaviour: str) -> None:
     site = open_site(behaviour, "work", per_state=1)
