@@ -351,6 +351,22 @@ def test_an_adapter_that_ends_against_its_contract_is_no_knowledge_of_alarms(tmp
 
 
 @pytest.mark.slow
+def test_an_adapter_that_had_to_drop_readings_leaves_its_alarms_unknown_for_a_while(tmp_path: Path):
+    site = FaultySite(tmp_path, alarms=ALARMS | {"flood_seconds": 1}, room={"dwell_seconds": 0})
+    try:
+        with site.running() as (service, listener):
+            site.publisher.publish("alarm/T1/active", 0, retain=True)
+            before = listener.wait("play")[1]["id"]
+            adapter: Any = service._adapters[0]
+            adapter._intake.dropped += 1  # as it counts what its queue had no room for
+            _, silence = until(lambda: next((told for told in listener.heard if "had to drop readings" in told[1]["reason"]["en"]), None))
+            assert silence["action"] == "silence" and silence["id"] > before
+            listener.wait("play", after=silence["id"])
+    finally:
+        site.close()
+
+
+@pytest.mark.slow
 def test_an_alarm_at_the_broker_silences_every_listener_until_it_is_acknowledged(tmp_path: Path):
     with start_broker(free_port()) as broker:
         publisher = Publisher(broker.port)
