@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 from undertone_miniature import TINY, miniature
 
 from gridtone_engine.prompt import Attributes, Prompt
@@ -77,8 +78,9 @@ def test_stepping_gives_what_the_whole_sequence_gives(model):
     codes = torch.randint(prior.config.codes, (2, prior.config.codebooks, steps))
     condition, clocks = torch.randn(2, prior.config.depth * prior.config.width), torch.randn(2, steps, CLOCK_WIDTH)
     with torch.inference_mode():
-        whole = prior(codes, condition, clocks).unflatten(1, (2, steps))
-        assert torch.allclose(prior(codes, condition, clocks, torch.tensor([2])).unflatten(1, (2, steps)), whole[2:3], atol=1e-5)
+        before = F.pad(codes, (1, -1), value=prior.nothing)
+        whole = prior(before, condition, clocks).unflatten(1, (2, steps))
+        assert torch.allclose(prior(before, condition, clocks, torch.tensor([2])).unflatten(1, (2, steps)), whole[2:3], atol=1e-5)
     memory = model.steps(2)
     before = np.full((2, prior.config.codebooks), prior.nothing)
     for step in range(steps):
@@ -149,6 +151,25 @@ def test_a_stretch_decoded_alone_is_the_stretch_of_the_whole(model):
     whole = model.decode(codes[None])[0]
     pieces = [decode_stretch(model, codes, start, start + 20) for start in (0, 20, 40)]
     assert np.abs(np.concatenate(pieces) - whole).max() < 1e-4
+
+
+def test_hidden_codes_are_learned_but_not_seen(model):
+    prior = model.prior
+    codes, told = torch.randint(8, (1, TINY.prior.codebooks, 12)), (torch.zeros(1, TINY.prior.depth * TINY.prior.width), torch.zeros(1, 14, CLOCK_WIDTH))
+    other = (codes + 1) % 8
+    first = torch.zeros_like(codes, dtype=torch.bool)
+    first[:, :, :6] = True
+    late = torch.tensor([TINY.prior.codebooks - 1])
+
+    def loss(past):
+        joined = torch.cat([past[:, :, :6], codes[:, :, 6:]], dim=2)
+        with torch.inference_mode():
+            delayed = delay(joined.masked_fill(first, prior.nothing), TINY.prior)
+            logits = prior(F.pad(delayed, (1, -1), value=prior.nothing), *told, late)
+            return prior_loss(prior, joined, *told, late, first), logits
+
+    (ours, seen), (theirs, also_seen) = loss(codes), loss(other)
+    assert torch.equal(seen, also_seen) and ours != theirs
 
 
 def test_the_prior_learns(model):

@@ -131,6 +131,8 @@ class PriorRecipe:
     """How often all conditions and the beat are dropped: what guidance is measured against."""
     unsaid_each: float = 0.15
     """How often each condition is dropped by itself."""
+    blurred: float = 0.6
+    """Share of the pieces of which some past codes, from few to nearly all, are hidden: who can copy the past learns neither key nor when to move on."""
     scored: int = 8
     """Codebooks of a step that are scored, drawn anew at each: their chances are most of what a step costs."""
     ema_decay: float = 0.995
@@ -186,7 +188,7 @@ RECIPES: dict[str, Recipe] = {
         PriorConfig(width=256, depth=6, heads=4, window=256),
         CorpusRecipe(pieces=2048, seconds=20.0, processes=2),
         CodecRecipe(steps=2_000),
-        PriorRecipe(steps=1_900, batch=16, crop_frames=250, learning_rate=1.5e-3),
+        PriorRecipe(steps=4_000, batch=16, crop_frames=250, learning_rate=1.5e-3),
         PolishRecipe(steps=1_500),
     ),
     "base": Recipe(

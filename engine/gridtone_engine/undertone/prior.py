@@ -125,11 +125,10 @@ class Prior(nn.Module):
         """The code that stands where there is no frame yet."""
         return self.config.codes
 
-    def forward(self, codes: Tensor, condition: Tensor, clocks: Tensor, books: Tensor | slice = slice(None)) -> Tensor:
-        """Delayed codes (batch, codebooks, steps), each step's own included, `condition(...)` and the clock (batch, steps, CLOCK_WIDTH): logits (codebooks,
-        batch * steps, codes) of every step from those before it, of some codebooks or all."""
-        before = F.pad(codes, (1, -1), value=self.nothing)
-        steps = torch.arange(codes.shape[2], device=codes.device)
+    def forward(self, before: Tensor, condition: Tensor, clocks: Tensor, books: Tensor | slice = slice(None)) -> Tensor:
+        """Every step's codes of the step before, in the delay pattern, (batch, codebooks, steps), `condition(...)` and the clock (batch, steps, CLOCK_WIDTH):
+        logits (codebooks, batch * steps, codes) of every step, of some codebooks or all."""
+        steps = torch.arange(before.shape[2], device=before.device)
         if len(steps) > self.config.window + 1:
             raise ValueError(f"{len(steps)} steps are more than the window of {self.config.window}: train on shorter crops")
         cos, sin = rotations(steps[None], self.config.width // self.config.heads, condition.dtype)
@@ -175,9 +174,10 @@ def delay(codes: Tensor, config: PriorConfig) -> Tensor:
     return delayed
 
 
-def prior_loss(prior: Prior, codes: Tensor, condition: Tensor, clocks: Tensor, books: Tensor | slice = slice(None)) -> Tensor:
+def prior_loss(prior: Prior, codes: Tensor, condition: Tensor, clocks: Tensor, books: Tensor | slice = slice(None), hidden: Tensor | None = None) -> Tensor:
     """Cross-entropy in nats a code of codes (batch, codebooks, frames); each codebook counts the same. Of some codebooks or all: what they cost is mostly
-    their logits."""
+    their logits. `hidden` (batch, codebooks, frames) codes are not seen by those after them."""
     delayed = delay(codes, prior.config)
-    logits = prior(delayed, condition, clocks, books)
+    seen = delayed if hidden is None else delay(codes.masked_fill(hidden, prior.nothing), prior.config)
+    logits = prior(F.pad(seen, (1, -1), value=prior.nothing), condition, clocks, books)
     return F.cross_entropy(logits.flatten(0, 1), delayed[:, books].transpose(0, 1).flatten(), ignore_index=prior.nothing)

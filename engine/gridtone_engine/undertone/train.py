@@ -209,16 +209,22 @@ class PriorTrainer(Trainer):
 
     def learn(self) -> dict[str, float]:
         books = torch.randperm(self.recipe.prior.codebooks, generator=self.generator)[: self.recipe.train_prior.scored]
-        loss = self._loss(self.model, self.crops, self.step, books.to(self.device))
+        loss = self._loss(self.model, self.crops, self.step, books.to(self.device), self.recipe.train_prior.blurred)
         loss.backward()
         return {"loss": loss.item()}
 
-    def _loss(self, prior: nn.Module, crops: CodeCrops, step: int, books: Tensor | slice = slice(None)) -> Tensor:
+    def _loss(self, prior: nn.Module, crops: CodeCrops, step: int, books: Tensor | slice = slice(None), blurred: float = 0) -> Tensor:
         assert isinstance(prior, Prior)
         codes, asked, clocks = crops.batch(step)
         told = [torch.from_numpy(part).to(self.device) for part in (asked.steps, asked.instruments, asked.sentence)]
+        hidden = self._hidden(codes.shape, blurred) if blurred else None
         with self._half():
-            return prior_loss(prior, codes.to(self.device), prior.condition(*told), clocks.to(self.device), books)
+            return prior_loss(prior, codes.to(self.device), prior.condition(*told), clocks.to(self.device), books, hidden)
+
+    def _hidden(self, shape: torch.Size, blurred: float) -> Tensor:
+        """Which codes of a batch are hidden: of a share `blurred` of the pieces, each a share of its own between none and all."""
+        shares = torch.rand(shape[0], generator=self.generator) * (torch.rand(shape[0], generator=self.generator) < blurred)
+        return (torch.rand(shape, generator=self.generator) < shares[:, None, None]).to(self.device)
 
     @torch.inference_mode()
     def examine(self) -> dict[str, float]:
