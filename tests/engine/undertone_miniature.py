@@ -17,6 +17,7 @@ def miniature(sharpness: float = 3.0) -> tuple[Codec, Prior]:
     codec.find_components(torch.rand(8, 60 * TINY.codec.frame_hops, TINY.codec.numbers))
     codec.quantiser.vectors.normal_()
     torch.nn.init.normal_(codec.decoder.write[-1].weight, std=0.1)
+    torch.nn.init.normal_(prior.codes.write.weight, std=0.02)
     for parameter in prior.parameters():
         parameter.data.mul_(sharpness)
     return codec, prior
