@@ -5,14 +5,14 @@ import pytest
 from undertone_miniature import TINY, miniature
 
 from gridtone_engine.engine import EngineError
-from gridtone_engine.prompt import Attributes
-from gridtone_engine.undertone.conditions import conditions, stack
+from gridtone_engine.prompt import Prompt
+from gridtone_engine.undertone.conditions import ask, stack
 from gridtone_engine.undertone.export import compare, export_model, write_networks
 from gridtone_engine.undertone.generate import Sampling, sample_codes
 from gridtone_engine.undertone.onnx_model import OnnxModel
 from gridtone_engine.undertone.torch_model import TorchModel
 
-ASKED = [conditions(Attributes(energy=0.1, key="D minor")), conditions(Attributes(tempo_bpm=140, instruments=("piano",)))]
+ASKED = [ask(Prompt("calm, in D minor")), ask(Prompt("140 bpm, piano"))]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,8 @@ def test_codec_and_conditions_are_the_same(reference, plain):
     codes = reference.encode(audio)
     assert (plain.encode(audio) == codes).mean() > 0.98
     assert np.abs(plain.decode(codes) - reference.decode(codes)).max() < 1e-4
-    assert np.abs(plain.condition(stack(ASKED)) - reference.condition(stack(ASKED))).max() < 1e-4
+    told = stack([asked.conditions for asked in ASKED])
+    assert np.abs(plain.condition(told) - reference.condition(told)).max() < 1e-4
 
 
 def test_the_same_seed_gives_the_same_codes_past_the_window(reference, plain):

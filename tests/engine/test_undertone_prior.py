@@ -9,12 +9,13 @@ from torch.nn import functional as F
 from undertone_miniature import TINY, miniature
 
 from gridtone_engine.prompt import Attributes, Prompt
-from gridtone_engine.undertone.conditions import CLOCK_WIDTH, SIZES, clock, conditions, conditions_of, stack
+from gridtone_engine.undertone.conditions import SIZES, ask, conditions, stack
 from gridtone_engine.undertone.generate import Sampling, Stage, choose, decode_stretch, sample_codes
+from gridtone_engine.undertone.lead_sheet import SHEET_WIDTH
 from gridtone_engine.undertone.prior import Prior, delay, prior_loss
 from gridtone_engine.undertone.torch_model import TorchModel
 
-CALM, DRIVEN = conditions(Attributes(energy=0.1, key="D minor")), conditions(Attributes(tempo_bpm=140, instruments=("piano",)))
+CALM, DRIVEN = ask(Prompt("calm, in D minor")), ask(Prompt("140 bpm, piano"))
 
 
 @pytest.fixture(scope="module")
@@ -37,34 +38,24 @@ def test_what_is_asked_becomes_steps():
 
 
 def test_what_a_prompt_leaves_open_is_filled_in_but_no_instrument():
-    asked = conditions_of(Prompt("calm, with harp", 20.0, 3))[0]
-    assert (asked.steps > 0).all() and asked.instruments.sum() == 1 and asked.sentence.any() and (asked.pulse > 0).all()
-    assert (conditions_of(Prompt("calm, with harp", 20.0, 4))[0].steps != asked.steps).any(), "another seed, another choice"
-    assert conditions_of(Prompt("90 bpm"))[0].pulse[0, 0] == 90
+    asked = ask(Prompt("calm, with harp", 20.0, 3))
+    assert (asked.conditions.steps > 0).all() and asked.conditions.instruments.sum() == 1 and asked.conditions.sentence.any()
+    assert (ask(Prompt("calm, with harp", 20.0, 4)).conditions.steps != asked.conditions.steps).any(), "another seed, another choice"
+    assert ask(Prompt("90 bpm")).sheet.tempo_bpm == 90
 
 
-def test_the_clock_turns_with_the_beat_and_the_bar():
-    pulse = np.array([[60.0, 3.0]])
-    at = [clock(np.array([beats]), pulse)[0] for beats in (0.0, 0.5, 1.0, 3.0)]
-    assert at[0].shape == (CLOCK_WIDTH,) and np.allclose(at[0], at[3], atol=1e-6), "a bar later it stands where it stood"
-    beat = [0, 1, 2, 5, 6, 7]
-    assert np.allclose(at[0][beat], at[2][beat], atol=1e-6) and not np.allclose(at[0], at[2], atol=0.1), "a beat later only the bar has gone on"
-    assert not np.allclose(at[0][beat], at[1][beat], atol=0.1)
-    assert not clock(np.array([0.5]), np.zeros((1, 2))).any()
-
-
-def test_the_beat_goes_on_when_the_tempo_changes(model):
+def test_a_changed_prompt_goes_on_in_its_bar_at_its_own_tempo(model):
     stage = Stage(model, 1, Sampling())
-    prime = np.zeros((TINY.prior.codebooks, 10), np.int64)
-    stage.seat(0, conditions(Attributes(tempo_bpm=150)), 1, prime)
+    stage.seat(0, ask(Prompt("energetic, 150 bpm")), 1, np.zeros((TINY.prior.codebooks, 10), np.int64))
     beats = []
-    for step in range(30):
-        if step == 20:
-            stage.ask(0, conditions(Attributes(tempo_bpm=75)))
+    for step in range(80):
+        if step == 65:
+            stage.ask(0, ask(Prompt("energetic, 75 bpm")))
         beats.append(stage._seats[0].beats)
         stage.advance()
     assert abs(beats[10]) < 1e-9, "a bar begins where the given music ends"
-    assert np.allclose(np.diff(beats)[:20], 0.1) and np.allclose(np.diff(beats)[20:], 0.05)
+    assert np.allclose(np.diff(beats)[:64], 0.1) and np.allclose(np.diff(beats)[65:], 0.05)
+    assert abs(beats[64] - 5.4) < 1e-9 and abs(beats[66] - 1.55) < 1e-9, "in the middle of the first bar of another sheet"
 
 
 def test_the_delay_pattern():
@@ -76,15 +67,15 @@ def test_stepping_gives_what_the_whole_sequence_gives(model):
     prior = model.prior
     steps = prior.config.window + 1
     codes = torch.randint(prior.config.codes, (2, prior.config.codebooks, steps))
-    condition, clocks = torch.randn(2, prior.config.depth * prior.config.width), torch.randn(2, steps, CLOCK_WIDTH)
+    condition, sheets = torch.randn(2, prior.config.depth * prior.config.width), torch.randn(2, steps, SHEET_WIDTH)
     with torch.inference_mode():
         before = F.pad(codes, (1, -1), value=prior.nothing)
-        whole = prior(before, condition, clocks).unflatten(1, (2, steps))
-        assert torch.allclose(prior(before, condition, clocks, torch.tensor([2])).unflatten(1, (2, steps)), whole[2:3], atol=1e-5)
+        whole = prior(before, condition, sheets).unflatten(1, (2, steps))
+        assert torch.allclose(prior(before, condition, sheets, torch.tensor([2])).unflatten(1, (2, steps)), whole[2:3], atol=1e-5)
     memory = model.steps(2)
     before = np.full((2, prior.config.codebooks), prior.nothing)
     for step in range(steps):
-        logits = memory.step(before, condition.numpy(), clocks[:, step].numpy(), np.array([step, step]))
+        logits = memory.step(before, condition.numpy(), sheets[:, step].numpy(), np.array([step, step]))
         assert np.abs(logits - whole[:, :, step].transpose(0, 1).numpy()).max() < 1e-3, step
         before = codes[:, :, step].numpy()
 
@@ -155,7 +146,7 @@ def test_a_stretch_decoded_alone_is_the_stretch_of_the_whole(model):
 
 def test_hidden_codes_are_learned_but_not_seen(model):
     prior = model.prior
-    codes, told = torch.randint(8, (1, TINY.prior.codebooks, 12)), (torch.zeros(1, TINY.prior.depth * TINY.prior.width), torch.zeros(1, 14, CLOCK_WIDTH))
+    codes, told = torch.randint(8, (1, TINY.prior.codebooks, 12)), (torch.zeros(1, TINY.prior.depth * TINY.prior.width), torch.zeros(1, 14, SHEET_WIDTH))
     other = (codes + 1) % 8
     first = torch.zeros_like(codes, dtype=torch.bool)
     first[:, :, :6] = True
@@ -177,7 +168,7 @@ def test_the_prior_learns(model):
     prior = Prior(TINY.prior)
     optimiser = torch.optim.AdamW(prior.parameters(), lr=3e-3)
     codes = torch.randint(8, (4, TINY.prior.codebooks, 12))
-    told = torch.zeros(4, TINY.prior.depth * TINY.prior.width), torch.zeros(4, 12 + max(TINY.prior.delays), CLOCK_WIDTH)
+    told = torch.zeros(4, TINY.prior.depth * TINY.prior.width), torch.zeros(4, 12 + max(TINY.prior.delays), SHEET_WIDTH)
     first = prior_loss(prior, codes, *told).item()
     assert abs(first - np.log(TINY.prior.codes)) < 0.5, "before training every code is as likely as any"
     for _ in range(150):

@@ -1,8 +1,4 @@
-"""What a prompt asks for, as the prior is told it: six attributes in steps, instruments wanted and unwanted, the sentence's vector. Nothing said is zero.
-
-Beside it goes the beat: where in the beat and in the bar each frame stands, as the timing signals of Jukebox (Dhariwal et al. 2020) say where in the piece. To
-keep time a model then has to hear a clock, not to build one.
-"""
+"""What a prompt asks for, as the prior is told it: six attributes in steps, instruments wanted and unwanted, the sentence's vector. Nothing said is zero."""
 
 from dataclasses import dataclass, replace
 from math import log
@@ -12,17 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridtone_engine.composer.harmony import MODES, Key
-from gridtone_engine.composer.orchestra import beats_in_bar, complete
+from gridtone_engine.composer.orchestra import complete
 from gridtone_engine.prompt import INSTRUMENTS, Attributes, Prompt
 from gridtone_engine.text import Understanding, understand
 from gridtone_engine.text.moods import encoder
+from gridtone_engine.undertone.lead_sheet import LeadSheet
 
 TEMPO_STEPS, LEVEL_STEPS, SENTENCE_WIDTH = 32, 16, 512
 TEMPO_RANGE = (30.0, 200.0)
 SIZES = (TEMPO_STEPS + 1, 13, len(MODES) + 1, LEVEL_STEPS + 1, LEVEL_STEPS + 1, LEVEL_STEPS + 1)
 """Of the six: tempo, tonic, mode, energy, brightness, density; step 0 is what nobody said."""
-TURNS_A_BEAT, TURNS_A_BAR = (1, 2, 4), (1, 2)
-CLOCK_WIDTH = 2 * (len(TURNS_A_BEAT) + len(TURNS_A_BAR))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +30,6 @@ class Conditions:
     """Shape (batch, 2 * instruments): 1 for what is wanted, then 1 for what is unwanted."""
     sentence: NDArray[np.float32]
     """Shape (batch, 512), of length 1, or 0 without text."""
-    pulse: NDArray[np.float64]
-    """Shape (batch, 2): beats a minute, beats a bar; zeros without a beat."""
 
     def dropped(self) -> "Conditions":
         """The same batch, asked for nothing."""
@@ -47,15 +40,15 @@ class Conditions:
 
     @property
     def parts(self) -> tuple[NDArray[Any], ...]:
-        return self.steps, self.instruments, self.sentence, self.pulse
+        return self.steps, self.instruments, self.sentence
 
 
 def stack(several: list[Conditions]) -> Conditions:
     return Conditions(*(np.concatenate(parts) for parts in zip(*(one.parts for one in several), strict=True)))
 
 
-def conditions(asked: Attributes, sentence: NDArray[np.float32] | None = None, bar_beats: int = 4) -> Conditions:
-    """Of one prompt: a batch of one; with a tempo it has a beat. Raises ValueError for a key or an instrument that does not exist."""
+def conditions(asked: Attributes, sentence: NDArray[np.float32] | None = None) -> Conditions:
+    """Of one prompt: a batch of one. Raises ValueError for a key or an instrument that does not exist."""
     if unknown := {*asked.instruments, *asked.without} - set(INSTRUMENTS):
         raise ValueError(f"no instrument is called {', '.join(sorted(unknown))}; there are: {', '.join(INSTRUMENTS)}")
     key = None if asked.key is None else Key.parse(asked.key)
@@ -67,11 +60,19 @@ def conditions(asked: Attributes, sentence: NDArray[np.float32] | None = None, b
     ]
     named = [float(name in names) for names in (asked.instruments, asked.without) for name in INSTRUMENTS]
     vector = np.zeros(SENTENCE_WIDTH, np.float32) if sentence is None else sentence
-    pulse = (0.0, 0.0) if asked.tempo_bpm is None else (asked.tempo_bpm, float(bar_beats))
-    return Conditions(np.array([steps]), np.array([named], np.float32), vector[None], np.array([pulse]))
+    return Conditions(np.array([steps]), np.array([named], np.float32), vector[None])
 
 
-def conditions_of(prompt: Prompt) -> tuple[Conditions, Understanding]:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """All of one prompt."""
+
+    conditions: Conditions
+    sheet: LeadSheet
+    understanding: Understanding
+
+
+def ask(prompt: Prompt) -> Asked:
     """What a prompt says, and what it leaves open chosen from its seed as the composer would: everything is told, as in training.
 
     Raises ValueError for a key or an instrument that does not exist.
@@ -79,19 +80,9 @@ def conditions_of(prompt: Prompt) -> tuple[Conditions, Understanding]:
     understanding = understand(prompt)
     said = understanding.attributes
     filled = complete(said, prompt.seconds, prompt.seed)
-    assert filled.energy is not None
     told = replace(filled, instruments=said.instruments, without=said.without)
     sentence = encoder()([prompt.text])[0] if prompt.text.strip() else None
-    return conditions(told, sentence, beats_in_bar(filled.energy, prompt.seed)), understanding
-
-
-def clock(beats: NDArray[np.float64], pulse: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Where in the beat and in the bar, after `beats` (...) of a `pulse` (..., 2): (..., CLOCK_WIDTH), zeros without a beat."""
-    bars = beats / np.maximum(pulse[..., 1], 1)
-    turns = np.stack([*(count * beats for count in TURNS_A_BEAT), *(count * bars for count in TURNS_A_BAR)], axis=-1)
-    angles = 2 * np.pi * (turns % 1)
-    heard = pulse[..., :1] > 0
-    return np.concatenate([np.cos(angles), np.sin(angles)], axis=-1).astype(np.float32) * heard
+    return Asked(conditions(told, sentence), LeadSheet(filled, prompt.seed), understanding)
 
 
 def _tempo_step(tempo_bpm: float | None) -> int:

@@ -20,6 +20,7 @@ from gridtone_engine.composer.harmony import TONICS
 from gridtone_engine.prompt import Attributes
 from gridtone_engine.undertone import timbres
 from gridtone_engine.undertone.captions import LANGUAGES, caption
+from gridtone_engine.undertone.lead_sheet import Chords, chords_of
 
 Samples = NDArray[np.float32]
 Split = Literal["train", "held_out"]
@@ -41,8 +42,10 @@ class Piece:
     family: str
     """Of timbres."""
     bar_beats: int
-    first_bar_seconds: float
-    """When the first whole bar of it begins."""
+    first_beat: float
+    """How many beats after the beginning of the score it begins."""
+    chords: Chords
+    """In beats of the score."""
 
 
 def make(number: int, seconds: float, split: Split = "train", *, unseen_timbres: bool = False) -> Piece:
@@ -63,8 +66,8 @@ def make(number: int, seconds: float, split: Split = "train", *, unseen_timbres:
     sounding = {part.instrument for part in score.parts}
     nameable = tuple(name for name in score.attributes.instruments if name in sounding and name in timbres.HONEST_NAMES[family])
     text, said = caption(score.attributes, nameable, language, rng, held_out=split == "held_out")
-    first_bar_seconds = -(start / SAMPLE_RATE) % score.bar_seconds
-    return Piece(samples[:, start : start + frames], score.attributes, said, text, language, family, score.beats_per_bar, first_bar_seconds)
+    first_beat = start / SAMPLE_RATE * score.tempo_bpm / 60
+    return Piece(samples[:, start : start + frames], score.attributes, said, text, language, family, score.beats_per_bar, first_beat, chords_of(score))
 
 
 def _asked(rng: np.random.Generator) -> Attributes:
@@ -101,8 +104,9 @@ def _effects(samples: Samples, rng: np.random.Generator) -> Samples:
 
 def describe(piece: Piece) -> dict[str, Any]:
     """All of a piece but its sound, as JSON."""
-    said_of = {"caption": piece.caption, "language": piece.language, "family": piece.family}
-    return {"played": asdict(piece.played), "said": asdict(piece.said), **said_of, "bar_beats": piece.bar_beats, "first_bar_seconds": piece.first_bar_seconds}
+    words = {"caption": piece.caption, "language": piece.language, "family": piece.family}
+    sheet = {"bar_beats": piece.bar_beats, "first_beat": piece.first_beat, "chords": piece.chords.described()}
+    return {"played": asdict(piece.played), "said": asdict(piece.said), **words, **sheet}
 
 
 def attributes(record: dict[str, Any]) -> Attributes:

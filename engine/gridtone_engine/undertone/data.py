@@ -13,9 +13,10 @@ from torch import Tensor
 from gridtone_engine.prompt import Attributes
 from gridtone_engine.text.moods import encoder
 from gridtone_engine.undertone.codec import Codec
-from gridtone_engine.undertone.conditions import SENTENCE_WIDTH, Conditions, clock, conditions, stack
+from gridtone_engine.undertone.conditions import SENTENCE_WIDTH, Conditions, conditions, stack
 from gridtone_engine.undertone.configs import Recipe
 from gridtone_engine.undertone.corpus import SAMPLE_RATE, Shards, attributes
+from gridtone_engine.undertone.lead_sheet import described_chords, read
 
 
 class AudioCrops:
@@ -71,22 +72,26 @@ class CodeCrops:
     def __init__(self, shards: Shards, codes: NDArray[np.uint16], sentences: NDArray[np.float32], recipe: Recipe) -> None:
         self.codes, self.recipe = codes, recipe
         records = shards.records()
-        self.asked = stack([conditions(told(record), vector, record["bar_beats"]) for record, vector in zip(records, sentences, strict=True)])
-        self.first_bar_seconds = np.array([record["first_bar_seconds"] for record in records])
+        self.asked = stack([conditions(told(record), vector) for record, vector in zip(records, sentences, strict=True)])
+        self.tempos = [record["played"]["tempo_bpm"] for record in records]
+        self.sheets = [(record["first_beat"], record["bar_beats"], described_chords(record["chords"])) for record in records]
 
     def batch(self, step: int) -> tuple[Tensor, Conditions, Tensor]:
-        """Codes (batch, codebooks, frames), conditions of which some are dropped, and the clock of every step, (batch, steps, CLOCK_WIDTH)."""
+        """Codes (batch, codebooks, frames), conditions of which some are dropped, and the lead sheet at every step, (batch, steps, SHEET_WIDTH)."""
         recipe = self.recipe.train_prior
         rng = np.random.default_rng([self.recipe.seed, 1, step])
         pieces = rng.integers(len(self.codes), size=recipe.batch)
         frames = min(recipe.crop_frames, self.codes.shape[2])
         starts = rng.integers(self.codes.shape[2] - frames + 1, size=recipe.batch)
         crops = np.stack([self.codes[piece, :, start : start + frames] for piece, start in zip(pieces, starts, strict=True)])
-        asked = forget(self.asked.taken(pieces), recipe.unsaid, recipe.unsaid_each, rng)
-        steps = frames + max(self.recipe.prior.delays)
-        seconds = (starts[:, None] + np.arange(steps)) / self.recipe.codec.frame_rate - self.first_bar_seconds[pieces, None]
-        pulse = asked.pulse[:, None]
-        return torch.from_numpy(crops.astype(np.int64)), asked, torch.from_numpy(clock(seconds * pulse[..., 0] / 60, pulse))
+        asked, said = forget(self.asked.taken(pieces), recipe.unsaid, recipe.unsaid_each, rng)
+        steps = np.arange(frames + max(self.recipe.prior.delays))
+        sheets = np.stack([self._sheet(piece, start + steps) for piece, start in zip(pieces, starts, strict=True)]) * said[..., None]
+        return torch.from_numpy(crops.astype(np.int64)), asked, torch.from_numpy(sheets)
+
+    def _sheet(self, piece: int, frames: NDArray[np.int64]) -> NDArray[np.float32]:
+        first_beat, bar_beats, chords = self.sheets[piece]
+        return read(first_beat + frames / self.recipe.codec.frame_rate * self.tempos[piece] / 60, bar_beats, chords)
 
 
 def told(record: dict[str, Any]) -> Attributes:
@@ -96,13 +101,13 @@ def told(record: dict[str, Any]) -> Attributes:
     return replace(played, instruments=said.instruments, without=said.without)
 
 
-def forget(asked: Conditions, unsaid: float, unsaid_each: float, rng: np.random.Generator) -> Conditions:
-    """Drop all conditions of a track with the chance `unsaid`, and each but the beat by itself with `unsaid_each`."""
+def forget(asked: Conditions, unsaid: float, unsaid_each: float, rng: np.random.Generator) -> tuple[Conditions, NDArray[np.bool_]]:
+    """Drop all conditions of a track with the chance `unsaid`, and each by itself with `unsaid_each`. Also returns which tracks are told something at all,
+    (rows, 1)."""
     rows = len(asked.steps)
+    said = rng.random((rows, 1)) >= unsaid
 
-    def kept(columns: int) -> NDArray[np.bool_]:
-        return (rng.random((rows, columns)) >= unsaid_each) & whole
+    def kept(part: NDArray[Any], columns: int) -> NDArray[Any]:
+        return part * ((rng.random((rows, columns)) >= unsaid_each) & said).astype(part.dtype)
 
-    whole = rng.random((rows, 1)) >= unsaid
-    steps, instruments, sentence = (part * kept(columns).astype(part.dtype) for part, columns in zip(asked.parts, (asked.steps.shape[1], 1, 1), strict=False))
-    return Conditions(steps, instruments, sentence, asked.pulse * whole)
+    return Conditions(kept(asked.steps, asked.steps.shape[1]), kept(asked.instruments, 1), kept(asked.sentence, 1)), said

@@ -16,8 +16,7 @@ from scipy.signal import resample_poly
 
 from gridtone_engine.engine import EngineError, Progress, Rendition
 from gridtone_engine.prompt import Attributes, Prompt
-from gridtone_engine.text import Understanding
-from gridtone_engine.undertone.conditions import Conditions, conditions_of
+from gridtone_engine.undertone.conditions import Asked, ask
 from gridtone_engine.undertone.generate import Codes, Model, Sampling, Stage, decode_stretch
 from gridtone_engine.undertone.synthesis import Synthesis, synthesised
 
@@ -86,7 +85,7 @@ class Undertone:
                 if following is None:
                     stage.leave(place)
                 else:
-                    stage.seat(place, asked[following][0], prompts[following].seed, primes[following])
+                    stage.seat(place, asked[following], prompts[following].seed, primes[following])
             while given < len(prompts) and len(codes[given]) == wanted[given]:
                 if cancelled():
                     return
@@ -116,13 +115,13 @@ class Undertone:
         """
         config = self._model.codec_config
         stage = Stage(self._model, 1, self._sampling)
-        stage.seat(0, self._asked(prompt)[0], prompt.seed, self._prime(prompt, limited=False))
+        stage.seat(0, self._asked(prompt), prompt.seed, self._prime(prompt, limited=False))
         chunk = max(1, round(chunk_seconds * config.frame_rate))
         codes, start = np.zeros((self._model.prior_config.codebooks, 0), np.int64), 0
         synthesis = Synthesis(config)
         while not cancelled():
             if (following := change()) is not None:
-                stage.ask(0, self._asked(following)[0])
+                stage.ask(0, self._asked(following))
             while codes.shape[1] < start + chunk + config.reach_frames:
                 if cancelled():
                     return
@@ -138,11 +137,11 @@ class Undertone:
         codes = self._model.encode(audio[None])[0]
         return codes, np.clip(synthesised(decode_stretch(self._model, codes, 0, codes.shape[1]), self.codec_config), -1, 1)
 
-    def _asked(self, prompt: Prompt) -> tuple[Conditions, Understanding]:
+    def _asked(self, prompt: Prompt) -> Asked:
         if not 1 <= prompt.seconds <= 3600:
             raise EngineError(f"a track of {prompt.seconds:g} s was asked for; undertone makes 1 to 3600 s")
         try:
-            return conditions_of(prompt)
+            return ask(prompt)
         except ValueError as error:
             raise EngineError(str(error)) from error
 
@@ -159,8 +158,7 @@ class Undertone:
         except ValueError as error:
             raise EngineError(f"{prompt.continue_from} is too short to be continued: {error}") from error
 
-    def _rendition(self, prompt: Prompt, asked: tuple[Conditions, Understanding], codes: Codes, prime: Codes | None) -> Rendition:
-        tempo_bpm, bar_beats = asked[0].pulse[0]
+    def _rendition(self, prompt: Prompt, asked: Asked, codes: Codes, prime: Codes | None) -> Rendition:
         count = codes.shape[1]
         synthesis = Synthesis(self._model.codec_config)
         stretches = (decode_stretch(self._model, codes, start, min(count, start + DECODED_AT_ONCE)) for start in range(0, count, DECODED_AT_ONCE))
@@ -171,8 +169,8 @@ class Undertone:
             samples=np.clip(samples, -1, 1),
             sample_rate=self.sample_rate,
             attributes=Attributes(),
-            understanding=asked[1],
-            bar_seconds=bar_beats * 60 / tempo_bpm,
+            understanding=asked.understanding,
+            bar_seconds=asked.sheet.bar_beats * 60 / asked.sheet.tempo_bpm,
             first_bar_seconds=0.0 if prime is None else prime.shape[1] / self.codec_config.frame_rate,
             engine=self.name,
             model=self.model,

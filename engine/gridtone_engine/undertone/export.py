@@ -14,12 +14,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from gridtone_engine.engine import EngineError
-from gridtone_engine.prompt import INSTRUMENTS, Attributes
+from gridtone_engine.prompt import INSTRUMENTS, Prompt
 from gridtone_engine.undertone.checkpoints import trained_codec, trained_prior
 from gridtone_engine.undertone.codec import Codec
-from gridtone_engine.undertone.conditions import CLOCK_WIDTH, SENTENCE_WIDTH, SIZES, clock, conditions
+from gridtone_engine.undertone.conditions import SENTENCE_WIDTH, SIZES, ask
 from gridtone_engine.undertone.configs import Recipe
 from gridtone_engine.undertone.generate import Model
+from gridtone_engine.undertone.lead_sheet import SHEET_WIDTH
 from gridtone_engine.undertone.onnx_model import OnnxModel
 from gridtone_engine.undertone.prior import Prior
 from gridtone_engine.undertone.torch_model import TorchModel
@@ -82,13 +83,13 @@ def write_networks(codec: Codec, prior: Prior, output: Path, *, int8: bool) -> N
     config, head_width = prior.config, prior.config.width // prior.config.heads
     memory = torch.zeros(config.depth, 2, config.heads, config.window, head_width)
     turn = torch.zeros(2, 1, 1, head_width // 2)
-    told, beat = torch.zeros(2, config.depth * config.width), torch.zeros(2, CLOCK_WIDTH)
-    step = (torch.zeros(2, config.codebooks, dtype=torch.int64), told, beat, turn, turn, memory, memory, torch.zeros(2, config.window))
+    told, sheet = torch.zeros(2, config.depth * config.width), torch.zeros(2, SHEET_WIDTH)
+    step = (torch.zeros(2, config.codebooks, dtype=torch.int64), told, sheet, turn, turn, memory, memory, torch.zeros(2, config.window))
     asked = (torch.zeros(2, len(SIZES), dtype=torch.int64), torch.zeros(2, 2 * len(INSTRUMENTS)), torch.zeros(2, SENTENCE_WIDTH))
     frames = 4
     levels, codes = torch.rand(2, frames * codec.config.frame_hops, codec.config.numbers), torch.zeros(2, config.codebooks, frames, dtype=torch.int64)
     first = {0: "rows"}
-    step_axes = {"codes": first, "told": first, "clock": first, "cos": first, "sin": first, "keys": {1: "rows"}, "values": {1: "rows"}, "mask": first}
+    step_axes = {"codes": first, "told": first, "sheet": first, "cos": first, "sin": first, "keys": {1: "rows"}, "values": {1: "rows"}, "mask": first}
     asked_axes = {"steps": first, "instruments": first, "sentence": first}
     _write(prior.condition, asked, asked_axes, output / "condition.onnx", int8=int8)
     _write(_Step(prior), step, step_axes, output / "step.onnx", int8=int8)
@@ -117,12 +118,12 @@ def _write(network: nn.Module, inputs: tuple[Tensor, ...], axes: dict[str, dict[
 def compare(ours: Model, theirs: Model, steps: int = 64) -> float:
     """Mean total variation between two models' chances of the next codes, along the same random codes; 0 is equal, 1 has nothing in common."""
     rng, books = np.random.default_rng(0), ours.prior_config.codebooks
-    asked = conditions(Attributes(tempo_bpm=80, key="D minor", energy=0.4))
-    memories = [(model.steps(1), model.condition(asked)) for model in (ours, theirs)]
+    asked = ask(Prompt("calm, 80 bpm, in D minor"))
+    memories = [(model.steps(1), model.condition(asked.conditions)) for model in (ours, theirs)]
     codes, differences = np.full((1, books), ours.prior_config.codes), []
     for position in range(steps):
-        beats = np.array([position * 80 / 60 / ours.codec_config.frame_rate])
-        chances = [_softmax(memory.step(codes, told, clock(beats, asked.pulse), np.array([position]))) for memory, told in memories]
+        sheet = asked.sheet.at(position * 80 / 60 / ours.codec_config.frame_rate)[None]
+        chances = [_softmax(memory.step(codes, told, sheet, np.array([position]))) for memory, told in memories]
         differences.append(0.5 * np.abs(chances[0] - chances[1]).sum(axis=-1).mean())
         codes = rng.integers(ours.prior_config.codes, size=(1, books))
     return float(np.mean(differences))

@@ -11,8 +11,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gridtone_engine.undertone.conditions import Conditions, clock, stack
+from gridtone_engine.undertone.conditions import Asked, Conditions, stack
 from gridtone_engine.undertone.configs import CodecConfig, PriorConfig
+from gridtone_engine.undertone.lead_sheet import SHEET_WIDTH, LeadSheet
 
 Codes = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -21,9 +22,9 @@ Floats = NDArray[np.float32]
 class Steps(Protocol):
     """A prior with its memory, made once for a number of rows."""
 
-    def step(self, codes: Codes, condition: Floats, clocks: Floats, positions: Codes) -> Floats:
-        """Codes of the step before (rows, codebooks), what is asked for (rows, depth * width), the clock (rows, CLOCK_WIDTH) and where each row stands (rows,):
-        logits (rows, codebooks, codes).
+    def step(self, codes: Codes, condition: Floats, sheets: Floats, positions: Codes) -> Floats:
+        """Codes of the step before (rows, codebooks), what is asked for (rows, depth * width), the lead sheet (rows, SHEET_WIDTH) and where each row stands
+        (rows,): logits (rows, codebooks, codes).
 
         A row at position 0 has forgotten everything.
         """
@@ -66,8 +67,9 @@ class _Seat:
     """Frames that are given, (codebooks, frames)."""
     delayed: list[NDArray[np.int64]]
     """Codes of every step so far, (codebooks,) each; only the last few are kept."""
+    sheet: LeadSheet
     beats: float
-    """Since the first bar; below 0 in what is continued."""
+    """Of the sheet that were played; below 0 in what is continued."""
     position: int = 0
 
 
@@ -81,20 +83,26 @@ class Stage:
         config, rows = model.prior_config, seats * (1 + self.guided)
         self._books, self._nothing, self._delays = config.codebooks, config.codes, config.delays
         self._seats: list[_Seat | None] = [None] * seats
-        self._condition, self._pulse = np.zeros((rows, config.depth * config.width), np.float32), np.zeros((rows, 2))
+        self._condition = np.zeros((rows, config.depth * config.width), np.float32)
 
-    def seat(self, place: int, asked: Conditions, seed: int, prime: Codes | None = None) -> None:
+    def seat(self, place: int, asked: Asked, seed: int, prime: Codes | None = None) -> None:
         """Begin a track. `prime` are codes (codebooks, frames) that it continues; they come out of `advance` first, and a bar begins after them."""
         given = np.zeros((self._books, 0), np.int64) if prime is None else prime
-        beats = -given.shape[1] * self._beats_a_frame(asked.pulse[0])
-        self._seats[place] = _Seat(np.random.default_rng(seed % 2**64), given, [np.full(self._books, self._nothing)], beats)
-        self.ask(place, asked)
+        beats = -given.shape[1] * self._beats_a_frame(asked.sheet)
+        self._seats[place] = _Seat(np.random.default_rng(seed % 2**64), given, [np.full(self._books, self._nothing)], asked.sheet, beats)
+        self._tell(place, asked)
 
-    def ask(self, place: int, asked: Conditions) -> None:
-        """Change what a track is asked for, from the next step on. Its beat goes on where it is, at the tempo now asked for."""
-        both = stack([asked, asked.dropped()]) if self.guided else asked
-        self._condition[place :: len(self._seats)] = self.model.condition(both)
-        self._pulse[place :: len(self._seats)] = both.pulse
+    def ask(self, place: int, asked: Asked) -> None:
+        """Change what a track is asked for, from the next step on: it goes on in the bar that it is in, which becomes the first of the new sheet."""
+        seat = self._seats[place]
+        if seat is None:
+            raise ValueError(f"nobody sits on seat {place}")
+        seat.sheet, seat.beats = asked.sheet, seat.beats % asked.sheet.bar_beats
+        self._tell(place, asked)
+
+    def _tell(self, place: int, asked: Asked) -> None:
+        told = asked.conditions
+        self._condition[place :: len(self._seats)] = self.model.condition(stack([told, told.dropped()]) if self.guided else told)
 
     def leave(self, place: int) -> None:
         self._seats[place] = None
@@ -105,16 +113,19 @@ class Stage:
         codes = np.stack([seat.delayed[-1] if seat else empty for seat in self._seats])
         positions = np.array([seat.position if seat else 0 for seat in self._seats])
         repeats = 1 + self.guided
-        clocks = clock(np.tile([seat.beats if seat else 0.0 for seat in self._seats], repeats), self._pulse)
-        logits = self._steps.step(np.tile(codes, (repeats, 1)), self._condition, clocks, np.tile(positions, repeats))
+        sheets = np.zeros((len(self._condition), SHEET_WIDTH), np.float32)
+        for place, seat in enumerate(self._seats):
+            if seat:
+                sheets[place] = seat.sheet.at(seat.beats)
+        logits = self._steps.step(np.tile(codes, (repeats, 1)), self._condition, sheets, np.tile(positions, repeats))
         if self.guided:
             asked, unasked = np.split(logits, 2)
             logits = unasked + self.sampling.guidance * (asked - unasked)
         draws = np.stack([seat.rng.random(self._books) if seat else np.zeros(self._books) for seat in self._seats])
         chosen = choose(logits, draws, self.sampling)
-        return [self._take(seat, chosen[place], self._pulse[place]) if seat else None for place, seat in enumerate(self._seats)]
+        return [self._take(seat, chosen[place]) if seat else None for place, seat in enumerate(self._seats)]
 
-    def _take(self, seat: _Seat, chosen: NDArray[np.int64], pulse: NDArray[np.float64]) -> NDArray[np.int64] | None:
+    def _take(self, seat: _Seat, chosen: NDArray[np.int64]) -> NDArray[np.int64] | None:
         step, longest = chosen.copy(), max(self._delays)
         for book, steps in enumerate(self._delays):
             frame = seat.position - steps
@@ -123,14 +134,14 @@ class Stage:
             elif frame < seat.prime.shape[1]:
                 step[book] = seat.prime[book, frame]
         seat.position += 1
-        seat.beats += self._beats_a_frame(pulse)
+        seat.beats += self._beats_a_frame(seat.sheet)
         seat.delayed = [*seat.delayed, step][-1 - longest :]
         if seat.position <= longest:
             return None
         return np.array([seat.delayed[steps - 1 - longest][book] for book, steps in enumerate(self._delays)])
 
-    def _beats_a_frame(self, pulse: NDArray[np.float64]) -> float:
-        return float(pulse[0]) / 60 / self.model.codec_config.frame_rate
+    def _beats_a_frame(self, sheet: LeadSheet) -> float:
+        return sheet.tempo_bpm / 60 / self.model.codec_config.frame_rate
 
 
 def choose(logits: Floats, draws: NDArray[np.float64], sampling: Sampling) -> Codes:
@@ -153,7 +164,7 @@ def decode_stretch(model: Model, codes: Codes, start: int, end: int) -> Floats:
     return model.decode(codes[None, :, first:last])[0, (start - first) * spectra : (end - first) * spectra]
 
 
-def sample_codes(model: Model, asked: Sequence[Conditions], seeds: Sequence[int], frames: int, sampling: Sampling) -> Codes:
+def sample_codes(model: Model, asked: Sequence[Asked], seeds: Sequence[int], frames: int, sampling: Sampling) -> Codes:
     """Codes (tracks, codebooks, frames) of tracks of one length, all at once."""
     stage = Stage(model, len(asked), sampling)
     for place, (one, seed) in enumerate(zip(asked, seeds, strict=True)):

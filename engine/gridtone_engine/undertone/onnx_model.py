@@ -28,10 +28,10 @@ class OnnxSteps:
         self._rows, self._places = np.arange(rows), np.arange(config.window)
         self._rates = LONGEST_WAVE ** (-np.arange(0, self._head_width, 2) / self._head_width)
 
-    def step(self, codes: Codes, condition: Floats, clocks: Floats, positions: Codes) -> Floats:
+    def step(self, codes: Codes, condition: Floats, sheets: Floats, positions: Codes) -> Floats:
         angles = positions[:, None, None, None] * self._rates
         mask = np.where(self._places < positions[:, None], 0, -np.inf).astype(np.float32)
-        told = (codes, condition, clocks, np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32))
+        told = (codes, condition, sheets, np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32))
         logits, keys, values = self._step(*told, self._keys, self._values, mask)
         place = positions % self._keys.shape[3]
         self._keys[:, self._rows, :, place] = keys.swapaxes(0, 1)

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gridtone_engine.prompt import INSTRUMENTS
-from gridtone_engine.undertone.conditions import CLOCK_WIDTH, SENTENCE_WIDTH, SIZES
+from gridtone_engine.undertone.conditions import SENTENCE_WIDTH, SIZES
 from gridtone_engine.undertone.configs import LONGEST_WAVE, PriorConfig
+from gridtone_engine.undertone.lead_sheet import CLOCK_WIDTH, SHEET_WIDTH
 
 
 class Condition(nn.Module):
@@ -107,7 +108,7 @@ class Prior(nn.Module):
         super().__init__()
         self.config = config
         self.condition = Condition(config.width, config.depth)
-        self.clock = nn.Linear(CLOCK_WIDTH, config.width, bias=False)
+        self.sheet = nn.Linear(SHEET_WIDTH, config.width, bias=False)
         self.codes = Codes(config)
         self.layers = cast("Sequence[Layer]", nn.ModuleList(Layer(config.width, config.heads) for _ in range(config.depth)))
         self.norm = nn.LayerNorm(config.width)
@@ -117,7 +118,7 @@ class Prior(nn.Module):
         for layer in self.layers:
             for quiet in (layer.write.weight, cast("Tensor", layer.mlp[2].weight)):
                 nn.init.normal_(quiet, std=0.02 / (2 * config.depth) ** 0.5)
-        nn.init.normal_(self.clock.weight, std=0.2)
+        nn.init.normal_(self.sheet.weight[:, :CLOCK_WIDTH], std=0.2)
         nn.init.zeros_(self.codes.write.weight)  # before training every code is as likely as any
 
     @property
@@ -125,26 +126,26 @@ class Prior(nn.Module):
         """The code that stands where there is no frame yet."""
         return self.config.codes
 
-    def forward(self, before: Tensor, condition: Tensor, clocks: Tensor, books: Tensor | slice = slice(None)) -> Tensor:
-        """Every step's codes of the step before, in the delay pattern, (batch, codebooks, steps), `condition(...)` and the clock (batch, steps, CLOCK_WIDTH):
+    def forward(self, before: Tensor, condition: Tensor, sheets: Tensor, books: Tensor | slice = slice(None)) -> Tensor:
+        """Every step's codes of the step before, delayed, (batch, codebooks, steps), `condition(...)` and the lead sheet (batch, steps, SHEET_WIDTH):
         logits (codebooks, batch * steps, codes) of every step, of some codebooks or all."""
         steps = torch.arange(before.shape[2], device=before.device)
         if len(steps) > self.config.window + 1:
             raise ValueError(f"{len(steps)} steps are more than the window of {self.config.window}: train on shorter crops")
         cos, sin = rotations(steps[None], self.config.width // self.config.heads, condition.dtype)
-        x = self.codes.embed(before) + self.clock(clocks)
+        x = self.codes.embed(before) + self.sheet(sheets)
         for layer, told in zip(self.layers, condition.chunk(self.config.depth, dim=1), strict=True):
             x = layer(x + told[:, None], cos, sin)
         return self.codes.logits(self.norm(x), books)
 
     def step(
-        self, codes: Tensor, condition: Tensor, clocks: Tensor, cos: Tensor, sin: Tensor, keys: Tensor, values: Tensor, mask: Tensor
+        self, codes: Tensor, condition: Tensor, sheets: Tensor, cos: Tensor, sin: Tensor, keys: Tensor, values: Tensor, mask: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The codes of the step before, (batch, codebooks), and this step's clock, (batch, CLOCK_WIDTH), to logits (batch, codebooks, codes).
+        """The codes of the step before, (batch, codebooks), and the lead sheet at this step, (batch, SHEET_WIDTH), to logits (batch, codebooks, codes).
 
         Over keys and values (layers, batch, heads, window, head width); also returns those to keep, (layers, batch, heads, head width).
         """
-        x = self.codes.embed(codes[:, :, None]) + self.clock(clocks)[:, None]
+        x = self.codes.embed(codes[:, :, None]) + self.sheet(sheets)[:, None]
         kept_keys, kept_values = [], []
         for number, (layer, told) in enumerate(zip(self.layers, condition.chunk(self.config.depth, dim=1), strict=True)):
             x, key, value = layer.step(x + told[:, None], cos, sin, keys[number], values[number], mask)
@@ -174,10 +175,10 @@ def delay(codes: Tensor, config: PriorConfig) -> Tensor:
     return delayed
 
 
-def prior_loss(prior: Prior, codes: Tensor, condition: Tensor, clocks: Tensor, books: Tensor | slice = slice(None), hidden: Tensor | None = None) -> Tensor:
+def prior_loss(prior: Prior, codes: Tensor, condition: Tensor, sheets: Tensor, books: Tensor | slice = slice(None), hidden: Tensor | None = None) -> Tensor:
     """Cross-entropy in nats a code of codes (batch, codebooks, frames); each codebook counts the same. Of some codebooks or all: what they cost is mostly
     their logits. `hidden` (batch, codebooks, frames) codes are not seen by those after them."""
     delayed = delay(codes, prior.config)
     seen = delayed if hidden is None else delay(codes.masked_fill(hidden, prior.nothing), prior.config)
-    logits = prior(F.pad(seen, (1, -1), value=prior.nothing), condition, clocks, books)
+    logits = prior(F.pad(seen, (1, -1), value=prior.nothing), condition, sheets, books)
     return F.cross_entropy(logits.flatten(0, 1), delayed[:, books].transpose(0, 1).flatten(), ignore_index=prior.nothing)

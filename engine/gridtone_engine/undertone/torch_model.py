@@ -20,20 +20,20 @@ class TorchSteps:
     """The last `window` keys and values of every row, in a ring that is made once."""
 
     def __init__(self, prior: Prior, rows: int) -> None:
-        config, weight = prior.config, prior.clock.weight
+        config, weight = prior.config, prior.sheet.weight
         self.prior, self.head_width, self.dtype = prior, config.width // config.heads, weight.dtype
         shape = (config.depth, rows, config.heads, config.window, self.head_width)
         self.keys, self.values = torch.zeros(shape, device=weight.device, dtype=weight.dtype), torch.zeros(shape, device=weight.device, dtype=weight.dtype)
         self.rows, self.places = torch.arange(rows, device=weight.device), torch.arange(config.window, device=weight.device)
 
     @torch.inference_mode()
-    def step(self, codes: Codes, condition: Floats, clocks: Floats, positions: Codes) -> Floats:
+    def step(self, codes: Codes, condition: Floats, sheets: Floats, positions: Codes) -> Floats:
         device = self.keys.device
         at = torch.from_numpy(positions).to(device)
         cos, sin = rotations(at[:, None], self.head_width, self.dtype)
         mask = torch.where(self.places < at[:, None], 0.0, -torch.inf).to(self.dtype)
-        told, beat = (torch.from_numpy(part).to(device, self.dtype) for part in (condition, clocks))
-        logits, keys, values = self.prior.step(torch.from_numpy(codes).to(device), told, beat, cos, sin, self.keys, self.values, mask)
+        told, sheet = (torch.from_numpy(part).to(device, self.dtype) for part in (condition, sheets))
+        logits, keys, values = self.prior.step(torch.from_numpy(codes).to(device), told, sheet, cos, sin, self.keys, self.values, mask)
         place = at % self.keys.shape[3]
         self.keys[:, self.rows, :, place] = keys.transpose(0, 1)
         self.values[:, self.rows, :, place] = values.transpose(0, 1)
@@ -44,7 +44,7 @@ class TorchModel:
     def __init__(self, codec: Codec, prior: Prior) -> None:
         self.codec, self.prior = codec.eval(), prior.eval()
         self.codec_config, self.prior_config = codec.config, prior.config
-        self._device, self._dtype = codec.window.device, prior.clock.weight.dtype
+        self._device, self._dtype = codec.window.device, prior.sheet.weight.dtype
 
     @classmethod
     def load(cls, folder: Path, device: str | None = None, threads: int = 1) -> "TorchModel":

@@ -23,7 +23,7 @@ from gridtone_engine.engine import EngineError, Progress
 from gridtone_engine.prompt import Prompt
 from gridtone_engine.undertone.checkpoints import load_checkpoint, trained_codec
 from gridtone_engine.undertone.codec import Codec
-from gridtone_engine.undertone.conditions import conditions_of
+from gridtone_engine.undertone.conditions import ask
 from gridtone_engine.undertone.configs import Recipe
 from gridtone_engine.undertone.corpus import SAMPLE_RATE, Shards
 from gridtone_engine.undertone.data import AudioCrops, CodeCrops, encode_shards, sentence_vectors
@@ -215,11 +215,11 @@ class PriorTrainer(Trainer):
 
     def _loss(self, prior: nn.Module, crops: CodeCrops, step: int, books: Tensor | slice = slice(None), blurred: float = 0) -> Tensor:
         assert isinstance(prior, Prior)
-        codes, asked, clocks = crops.batch(step)
+        codes, asked, sheets = crops.batch(step)
         told = [torch.from_numpy(part).to(self.device) for part in (asked.steps, asked.instruments, asked.sentence)]
         hidden = self._hidden(codes.shape, blurred) if blurred else None
         with self._half():
-            return prior_loss(prior, codes.to(self.device), prior.condition(*told), clocks.to(self.device), books, hidden)
+            return prior_loss(prior, codes.to(self.device), prior.condition(*told), sheets.to(self.device), books, hidden)
 
     def _hidden(self, shape: torch.Size, blurred: float) -> Tensor:
         """Which codes of a batch are hidden: of a share `blurred` of the pieces, each a share of its own between none and all."""
@@ -232,7 +232,7 @@ class PriorTrainer(Trainer):
         prior = self.average
         assert isinstance(prior, Prior)
         losses = [self._loss(prior, self.held_out, batch).item() for batch in range(4)]
-        asked = [conditions_of(Prompt(text))[0] for text in self.recipe.sample_prompts]
+        asked = [ask(Prompt(text)) for text in self.recipe.sample_prompts]
         model = TorchModel(self.codec, deepcopy(prior))
         for number, levels in enumerate(model.decode(sample_codes(model, asked, range(len(asked)), 250, Sampling()))):
             self.listen(f"prompt_{number}", synthesised(levels, self.codec.config))
