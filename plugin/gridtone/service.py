@@ -76,6 +76,7 @@ class Service:
         self._recent = Recent(site.data / "readings", site.library.readings_hours)
         self.rules_desk = RulesDesk(site, self._watched, self._library, self._recent)
         self._standing = self._evaluator.standing(now)
+        self._unwritten: Standing | None = None
         self._site = site
         self._room = Room(site.room, AlarmBoard(site.alarms))
         if kept := self._library.remembered(ROOM, KeptRoom):
@@ -263,6 +264,7 @@ class Service:
                     self._reload_rules()
                     connected = self._watch_adapters(connected)
                     self._keep_room()
+                    self._write_state()
                 if now >= looked_at + RAMP_SECONDS:
                     looked_at = now
                     with self._lock:
@@ -297,8 +299,16 @@ class Service:
             self._library.record_cue(cue)
             self._keep_room()
         if standing:
-            self._library.begin_state(standing.state, standing.severity, standing.reason, max(standing.since, self._opened))
+            self._unwritten = standing
+            self._write_state()
             self._stock.set_current(standing.state)
+
+    def _write_state(self) -> None:
+        """Into the history; what a busy database refuses is tried again until it takes it."""
+        with self._lock:
+            state = self._unwritten
+            if state and self._library.begin_state(state.state, state.severity, state.reason, max(state.since, self._opened)):
+                self._unwritten = None
 
     def _measure(self, now: float) -> None:
         now_muted = self._room.cause(now)

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -209,6 +210,21 @@ def test_killed_and_started_again_it_is_in_the_same_state_with_the_same_library(
         until(lambda: site.spans()[-1]["start"] >= killed, seen=site.spans)  # history has a gap where nobody watched
         assert tracks <= {track["id"] for track in site.get("/api/v1/tracks")["tracks"]}
         assert again["id"] >= cue["id"]
+
+
+def test_a_state_that_a_busy_database_refuses_is_in_the_history_once_it_takes_it(site: Site):
+    site.start()
+    with site.publishing(50) as feed:
+        until(lambda: site.is_in("low") and site.spans())
+        other = sqlite3.connect(site.folder / "data" / "gridtone.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        feed.value = 95
+        until(lambda: "could not write the change of state" in site.log(), seen=site.log)
+        assert site.is_in("high") and site.spans()[-1]["state"] == "low"
+        other.execute("ROLLBACK")
+        other.close()
+        until(lambda: site.spans()[-1]["state"] == "high", seen=site.spans)
+        assert site.spans()[-2]["end"] == site.spans()[-1]["start"]
 
 
 def test_a_second_service_on_the_same_data_refuses(site: Site):

@@ -33,7 +33,12 @@ export function StateHeading({ view, size }: { view: View; size: keyof typeof SI
   const reason = standing ? pick(standing.reason) : '';
   return (
     <div className={styles.heading}>
-      <Icon key={severity} name={ICONS[severity]} size={icon} className={styles[severity]} />
+      {/* All are there from the beginning: one that had to be fetched would show the shape before it for a while. */}
+      {Object.entries(ICONS).map(([one, name]) => (
+        <span key={one} hidden={one !== severity}>
+          <Icon name={name} size={icon} className={styles[severity]} />
+        </span>
+      ))}
       <div className={styles.words} aria-live="polite">
         <Text element="h3" variant={heading} truncate>
           {title}

@@ -139,15 +139,16 @@ class History:
             )
             return [Feedback(*found) for found in rows]
 
-    def begin_state(self, state: str, severity: str, reason: Words, time: float) -> None:
-        """The grid is in `state` from `time` on; what it was in before ends. Nothing happens if it already is."""
-        with self._remembering("the change of state") as session:
+    def begin_state(self, state: str, severity: str, reason: Words, time: float) -> bool:
+        """The grid is in `state` from `time` on; what it was in before ends. Nothing happens if it already is. False where the database refuses."""
+        refused: list[str] = []
+        with self._remembering("the change of state", refused.append) as session:
             current = session.scalar(select(SpanRow).where(SpanRow.end.is_(None)))
-            if current and current.state == state:
-                return
-            if current:
-                current.end = time
-            session.add(SpanRow(state=state, severity=severity, start=time, end=None, seen=time, reason=dict(reason)))
+            if not current or current.state != state:
+                if current:
+                    current.end = time
+                session.add(SpanRow(state=state, severity=severity, start=time, end=None, seen=time, reason=dict(reason)))
+        return not refused
 
     def mark_alive(self, time: float) -> None:
         """The state still lasts at `time`. Should the service be killed, it counts as ended at the last such moment."""
