@@ -7,7 +7,7 @@ const CUT_SECONDS = 0.05;
 const RETRY_MILLISECONDS = 3000;
 const MOST_BUFFERS = 3;
 const HEAD_BYTES = 192 * 1024; // some 12 s of music, decoded in a fifteenth of the time of three minutes
-const SEAM_SECONDS = 0.1;
+const SEAM_SECONDS = 0.5; // ahead, so that a busy machine has both sources in place in time
 const BIT_OF_A_FRAME = 1e-5;
 
 export class AudioEngine {
