@@ -1,4 +1,4 @@
-"""The lead sheet that the prior plays from: tempo, bars and chords, frame by frame, as JASCO (Tal et al. 2024) tells its model chords and beats in time.
+"""The lead sheet that the prior plays from: tempo, bars and chords, frame by frame, as JASCO (Tal et al. 2024) tells its model chords and drums in time.
 
 In training it is the one that a piece was played from. To play, it is written by the composer's harmony from what was asked for, without end: a small model
 then has to find sound, figures and tunes, but not the time and the key.
