@@ -54,7 +54,7 @@ class OnnxModel:
         return np.asarray(levels, np.float32)
 
     def condition(self, asked: Conditions) -> Floats:
-        [told] = self._condition(asked.steps, asked.instruments, asked.sentence)
+        [told] = self._condition(*asked.parts)
         return np.asarray(told, np.float32)
 
     def steps(self, rows: int) -> OnnxSteps:

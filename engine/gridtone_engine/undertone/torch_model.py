@@ -74,7 +74,7 @@ class TorchModel:
 
     @torch.inference_mode()
     def condition(self, asked: Conditions) -> Floats:
-        steps, instruments, sentence = (torch.from_numpy(part).to(self._device) for part in (asked.steps, asked.instruments, asked.sentence))
+        steps, instruments, sentence = (torch.from_numpy(part).to(self._device) for part in asked.parts)
         return self.prior.condition(steps, instruments.to(self._dtype), sentence.to(self._dtype)).float().cpu().numpy()
 
     def steps(self, rows: int) -> TorchSteps:

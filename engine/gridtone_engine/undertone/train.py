@@ -216,7 +216,7 @@ class PriorTrainer(Trainer):
     def _loss(self, prior: nn.Module, crops: CodeCrops, step: int, books: Tensor | slice = slice(None), blurred: float = 0) -> Tensor:
         assert isinstance(prior, Prior)
         codes, asked, sheets = crops.batch(step)
-        told = [torch.from_numpy(part).to(self.device) for part in (asked.steps, asked.instruments, asked.sentence)]
+        told = [torch.from_numpy(part).to(self.device) for part in asked.parts]
         hidden = self._hidden(codes.shape, blurred) if blurred else None
         with self._half():
             return prior_loss(prior, codes.to(self.device), prior.condition(*told), sheets.to(self.device), books, hidden)
