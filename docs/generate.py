@@ -1,6 +1,6 @@
 """Writes the pages that follow from the code: `python docs/generate.py`. A test fails when they are out of date.
 
-* `configuration.md`  every key of a site's file, between its two markers
+* `configuration.md`  between markers: every key of a site's file, and which engine `auto` is today
 * `schema/*.json`     JSON Schemas, for completion in editors
 """
 
@@ -16,18 +16,24 @@ from pydantic.fields import FieldInfo
 from gridtone.config import Site
 from gridtone.proving.cases import Suite
 from gridtone.rules import Rules
+from gridtone_engine.auto import judge_weights
+from gridtone_engine.undertone.engine import SHIPPED
+from gridtone_engine.undertone.evaluate.verdict import read_rows, verdict
 
 DOCS = Path(__file__).parent
-BEGIN, END = "<!-- begin: made by docs/generate.py -->\n", "<!-- end -->\n"
+KEYS, AUTO, END = "<!-- begin: made by docs/generate.py -->\n", "<!-- begin auto: made by docs/generate.py -->\n", "<!-- end -->\n"
 ELSEWHERE = {"adapters": "docs/adapters.md", "rules": "docs/rules.md"}
 
 
 def pages() -> dict[Path, str]:
     """Path -> what should be in it."""
     page = DOCS / "configuration.md"
-    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    made = {page: before + BEGIN + "\n".join(reference(Site, "")) + "\n" + END + after}
+    text = page.read_text(encoding="utf-8")
+    for begin, lines in ((KEYS, reference(Site, "")), (AUTO, auto())):
+        before, _, rest = text.partition(begin)
+        _, _, after = rest.partition(END)
+        text = before + begin + "\n".join(lines) + "\n" + END + after
+    made = {page: text}
     for name, model in (("site", Site), ("rules", Rules), ("tests", Suite)):
         made[DOCS / f"schema/{name}.schema.json"] = json.dumps(model.model_json_schema(), indent=1, ensure_ascii=False) + "\n"
     return made
@@ -48,6 +54,17 @@ def reference(model: type[BaseModel], above: str) -> Iterator[str]:
     for key, group, description in groups:
         yield from ("", f"### `{key}`", "", description or "", "")
         yield from reference(group, f"{key}.")
+
+
+def auto() -> Iterator[str]:
+    """Which engine `auto` is with the weights that are shipped, and the rows that say so."""
+    good, why = judge_weights()
+    yield f"**Today `auto` is {'undertone' if good else 'the composer'}**, because {why.partition(':')[0]}."
+    if (SHIPPED / "evaluation.json").exists():
+        found = verdict(read_rows(SHIPPED / "evaluation.json"))
+        yield from ("", "| | undertone | composer | undertone |", "|---|---|---|---|")
+        for row in found.compared:
+            yield f"| {row.what} | {row.undertone:.2f} | {row.composer:.2f} | {'loses' if row in found.lost else 'wins or ties'} |"
 
 
 def group_of(field: FieldInfo) -> type[BaseModel] | None:

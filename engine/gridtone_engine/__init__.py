@@ -12,6 +12,7 @@ What lives here:
 * `prompt.py`   what an engine is asked for: `Prompt`, `Attributes`
 * `text/`       from words to attributes, in English and Chinese, with a report of what was understood
 * `engine.py`   what every engine offers: `Engine`, `Rendition`, `open_engine`
+* `auto.py`     which engine `auto` stands for, and why
 * `composer/`   composes and renders on the CPU: the default on any machine
 * `jukebox/`    Jukebox (Dhariwal et al. 2020) in today's PyTorch: loads the published checkpoints, whose licence is noncommercial
 * `undertone/` a small model of our own: what trains it and what plays it; its weights are not there yet
@@ -19,7 +20,8 @@ What lives here:
 An engine is deterministic: the same prompt with the same seed gives the same samples on the same machine.
 """
 
+from gridtone_engine.auto import AUTO, choose_engine
 from gridtone_engine.engine import Engine, EngineError, Progress, Rendition, engine_names, engine_options, open_engine
 from gridtone_engine.prompt import Attributes, Prompt
 
-__all__ = ["Attributes", "Engine", "EngineError", "Progress", "Prompt", "Rendition", "engine_names", "engine_options", "open_engine"]
+__all__ = ["AUTO", "Attributes", "Engine", "EngineError", "Progress", "Prompt", "Rendition", "choose_engine", "engine_names", "engine_options", "open_engine"]

@@ -11,6 +11,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from gridtone_engine.auto import AUTO, choose_engine
 from gridtone_engine.prompt import Attributes, Prompt
 from gridtone_engine.text import Understanding
 
@@ -86,12 +87,12 @@ class Engine(Protocol):
 
 
 def engine_names() -> list[str]:
-    """Names of the engines installed here: our own and those of other distributions (entry points in the group `gridtone.engines`)."""
-    return sorted(entry_points(group="gridtone.engines").names)
+    """Names of the engines installed here: our own, those of other distributions (entry points in the group `gridtone.engines`), and `auto`."""
+    return sorted({*entry_points(group="gridtone.engines").names, AUTO})
 
 
 def engine_options(name: str) -> tuple[str, ...]:
-    """Names of the options of the engine called `name`. Raises EngineError if there is none."""
+    """Names of the options of the engine called `name`; those of `auto` are undertone's. Raises EngineError if there is none."""
     return tuple(signature(_factory(name)).parameters)
 
 
@@ -103,11 +104,12 @@ def open_engine(name: str, **options: Any) -> Engine:
     except TypeError as error:
         wrong = str(error).replace("got an unexpected keyword argument", "there is no option")
         raise EngineError(f"engine {name!r}: {wrong}; its options are {', '.join(engine_options(name)) or 'none'}") from error
-    return factory(**options)
+    chosen = choose_engine(name, options)
+    return _factory(chosen.name)(**chosen.options)
 
 
 def _factory(name: str) -> Callable[..., Engine]:
-    matches = entry_points(group="gridtone.engines", name=name)
+    matches = entry_points(group="gridtone.engines", name="undertone" if name == AUTO else name)
     if not matches:
         raise EngineError(f"no engine is called {name!r}; installed here: {', '.join(engine_names()) or 'none'}")
     try:

@@ -28,7 +28,7 @@ class Engine(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(description="Name of the engine; `gridtone doctor` lists those installed.")
+    name: str = Field(description="Name of the engine, or `auto`; `gridtone doctor` lists those installed and says which one auto is.")
     options: dict[str, Any] = Field(default_factory=dict, description="The engine's own options.")
 
 

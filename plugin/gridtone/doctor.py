@@ -38,7 +38,7 @@ from gridtone.server import ServerSettings
 from gridtone.server.tokens import Tokens
 from gridtone_adapters import AdapterConfig, MqttConfig, WebhookConfig, open_adapter
 from gridtone_adapters.security import SetupError
-from gridtone_engine import engine_names, open_engine
+from gridtone_engine import choose_engine, engine_names, open_engine
 
 SOURCE_SECONDS = 3.0
 """A source of telemetry is listened to for so long."""
@@ -247,6 +247,7 @@ def check_engines(site: Site) -> Iterator[Check]:
     """Open every engine that is installed or that the site names."""
     used = {engine.name: engine.options for engine in site.engines}
     for name in dict.fromkeys([*used, *engine_names()]):
+        why = choose_engine(name, used.get(name, {})).why
         try:
             engine = open_engine(name, **used.get(name, {}))
         except Exception as error:  # engines may come from elsewhere and fail in their own ways
@@ -255,7 +256,8 @@ def check_engines(site: Site) -> Iterator[Check]:
             else:
                 yield Check(f"engine {name}", "ok", f"not available, not used by this site: {error}")
         else:
-            yield Check(f"engine {name}", "ok", f"{engine.model}, licence {engine.licence}{'' if name in used else ' (not used by this site)'}")
+            what = why or f"{engine.model}, licence {engine.licence}"
+            yield Check(f"engine {name}", "ok", f"{what}{'' if name in used else ' (not used by this site)'}")
 
 
 def check_sources(site: Site) -> list[Check]:

@@ -39,6 +39,7 @@ from gridtone.stock.stock import StateNeed, Stock
 from gridtone.stock.view import ForecastView
 from gridtone.trend import SignalTrend, Trends
 from gridtone_adapters import Adapter, Health, open_adapter
+from gridtone_engine import choose_engine
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ class Service:
         self._stock = Stock(
             self._library,
             site.stock,
-            [EngineChoice(engine.name, engine.options) for engine in site.engines],
+            [EngineChoice(engine.name, engine.options) for engine in (choose_engine(named.name, named.options) for named in site.engines)],
             site.gate,
             on_change=self._publish_stock,
             protected=self._heard_ids,

@@ -100,9 +100,11 @@ def test_the_port_is_free_or_ours_or_taken(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_engines_show_their_licence_and_what_fails(tmp_path: Path):
-    checks = {check.name: check for check in doctor.check_engines(site(tmp_path, engines=(Engine(name="composer"), Engine(name="theremin"))))}
+    engines = (Engine(name="composer"), Engine(name="theremin"), Engine(name="auto", options={"weights": tmp_path / "none"}))
+    checks = {check.name: check for check in doctor.check_engines(site(tmp_path, engines=engines))}
     assert checks["engine composer"].status == "ok" and "licence CC0-1.0" in checks["engine composer"].detail
     assert checks["engine theremin"].status == "fail" and "theremin" in checks["engine theremin"].detail
+    assert checks["engine auto"] == doctor.Check("engine auto", "ok", f"the composer, because {tmp_path / 'none'} holds no weights of undertone")
 
 
 def test_a_source_that_sends_one_that_is_silent_and_one_that_is_not_there(tmp_path: Path, broker: RunningBroker):

@@ -195,6 +195,8 @@ def site_of(folder: Path, engine: str, prompt: str) -> Result:
             ["rules.yaml:8:32: warning: jukebox does not follow `tempo_bpm`, `instruments` in the prompt of `day`; it knows artist, genre and lyrics"],
         ),
         ("{name: undertone, options: {weights: w}}", "steady with quuxes", []),
+        ("{name: auto, options: {weights: w}}", "steady with quuxes", ["rules.yaml:8:29: warning: the composer cannot follow `quuxes`"]),
+        ("{name: auto, options: {weight: w}}", "steady", ["warning: `weight` is not an option of auto; did you mean `weights`?"]),
         ("{name: compser}", "steady", ["site.yaml:3:10: warning: no engine is called `compser` here; did you mean `composer`?"]),
         ("{name: jukebox, options: {accept_license: x}}", "steady", ["warning: `accept_license` is not an option of jukebox; did you mean `accept_licence`?"]),
     ],

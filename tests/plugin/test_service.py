@@ -274,6 +274,11 @@ def test_it_starts_without_a_broker_and_says_so(site: Site):
     assert any("adapter mqtt" in missing for missing in site.get("/readyz")["missing"])
 
 
+def test_auto_is_shown_as_the_engine_that_it_stands_for(site: Site):
+    site.start(GRIDTONE_ENGINES="[{name: auto, options: {weights: nowhere}}]")
+    assert site.get("/api/v1/sampler")["engine"] == "composer"
+
+
 def test_bad_messages_are_counted_and_good_ones_get_through(site: Site):
     site.start()
     for bad in ("NaN", "twelve", None, [1], {"deep": 1}, 1e999):

@@ -68,7 +68,7 @@ def generate(
     from gridtone.cli.streaming import STDOUT, stream
     from gridtone.gate.check import check
     from gridtone.gate.finish import finish
-    from gridtone_engine import Attributes, Prompt, open_engine
+    from gridtone_engine import Attributes, Prompt, choose_engine, open_engine
 
     if streamed and output != STDOUT and output.suffix != ".wav":
         raise click.BadParameter(f"{output}: a stream is written as WAV; name a file .wav, or - for the standard output")
@@ -78,7 +78,10 @@ def generate(
         raise click.BadParameter(f"{output}: there is no folder {output.parent}")
     prompt = Prompt(text, seconds, seed, Attributes(**attributes), continue_from=prime)  # type: ignore[arg-type]
     named = {"model": model, "accept_licence": accept_licence, "draft": draft, "start_level": start_level}
-    opened = open_engine(engine, **options_said(engine, pairs, named))
+    options = options_said(engine, pairs, named)
+    opened = open_engine(engine, **options)
+    if why := choose_engine(engine, options).why:
+        console.print(f"auto is {why}", markup=False)
     if streamed:
         stream(opened, prompt, output)
         return

@@ -15,7 +15,7 @@ from gridtone.proving.cells import FALSE, TRUE, UNKNOWN, Cells, TooManyCellsErro
 from gridtone.rules import NO_STATE, Rules
 from gridtone.rules.condition import AnyOf, Condition, Not, comparisons
 from gridtone.rules.model import State, unit_of
-from gridtone_engine import EngineError, Prompt, engine_names, engine_options
+from gridtone_engine import EngineError, Prompt, choose_engine, engine_names, engine_options
 from gridtone_engine.text import understand
 
 ROOM_LIMITS = {"energy": 0.4, "brightness": 0.5, "density": 0.4}
@@ -147,7 +147,7 @@ def engine_doubts(engines: Sequence[Engine]) -> Iterator[Wrong]:
 
 def _prompts(rules: Rules, engines: Sequence[Engine]) -> Iterator[Wrong]:
     """What the engines cannot follow. undertone is told the sentence itself: nothing of it is lost."""
-    for engine in engines:
+    for engine in (choose_engine(named.name, named.options) for named in engines):
         if engine.name == "composer":
             yield from _not_composed(rules)
         elif engine.name == "jukebox":
