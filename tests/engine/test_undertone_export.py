@@ -1,15 +1,23 @@
 """The model as it ships, run by onnxruntime, against torch."""
 
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 from undertone_miniature import TINY, miniature
 
 from gridtone_engine.engine import EngineError
 from gridtone_engine.prompt import Prompt
+from gridtone_engine.undertone.codec import Codec
 from gridtone_engine.undertone.conditions import ask, stack
+from gridtone_engine.undertone.configs import RECIPES
 from gridtone_engine.undertone.export import compare, export_model, write_networks
 from gridtone_engine.undertone.generate import Sampling, sample_codes
 from gridtone_engine.undertone.onnx_model import OnnxModel
+from gridtone_engine.undertone.prior import Prior
 from gridtone_engine.undertone.torch_model import TorchModel
 
 ASKED = [ask(Prompt("calm, in D minor")), ask(Prompt("140 bpm, piano"))]
@@ -21,12 +29,19 @@ def reference() -> TorchModel:
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory) -> OnnxModel:
+def weights(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("weights")
+    lines = list(export_model(*miniature(2), "tiny", folder))
+    assert "int8 against torch" in lines[-1]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def plain(weights, tmp_path_factory) -> OnnxModel:
     """In 32 bits: any difference is a mistake, not rounding."""
     folder = tmp_path_factory.mktemp("plain")
-    codec, prior = miniature(2)
-    list(export_model(codec, prior, "tiny", folder))
-    write_networks(codec, prior, folder, int8=False)
+    shutil.copy(weights / "undertone.json", folder)
+    write_networks(*miniature(2), folder, int8=False)
     return OnnxModel(folder)
 
 
@@ -46,14 +61,38 @@ def test_the_same_seed_gives_the_same_codes_past_the_window(reference, plain):
     assert np.array_equal(ours, theirs)
 
 
-def test_eight_bits_stay_close(reference, tmp_path):
-    lines = list(export_model(*miniature(2), "tiny", tmp_path))
-    assert "int8 against torch" in lines[-1]
-    assert 0 < compare(reference, OnnxModel(tmp_path)) < 0.1
+@pytest.mark.parametrize("open_model", [OnnxModel, lambda folder: TorchModel.load(folder, "cpu")], ids=["onnx", "torch"])
+def test_eight_bits_stay_close(reference, weights, open_model):
+    model = open_model(weights)
+    assert 0 < compare(reference, model) < 0.1
     codes = np.random.default_rng(0).integers(TINY.codec.codes, size=(1, TINY.codec.codebooks, 30))
     wanted = reference.decode(codes)
-    error = OnnxModel(tmp_path).decode(codes) - wanted
+    error = model.decode(codes) - wanted
     assert np.sqrt((error**2).mean()) < 0.15 * np.sqrt((wanted**2).mean())
+
+
+def test_every_large_matrix_is_kept_once_in_eight_bits_and_read_by_both_runtimes(tmp_path):
+    """In the recipe's widths: at toy size nearly all is small."""
+    torch.manual_seed(0)
+    small = RECIPES["small"]
+    codec = Codec(replace(small.codec, fast_blocks=1, slow_blocks=1))
+    prior = Prior(replace(small.prior, depth=1))
+    codec.find_components(torch.rand(8, 80 * codec.config.frame_hops, codec.config.numbers))
+    codec.quantiser.vectors.normal_(std=0.1)
+    torch.nn.init.normal_(prior.codes.write.weight, std=0.05)
+    lines = list(export_model(codec, prior, "small", tmp_path))
+    numbers = sum(weight.numel() for network in (codec, prior) for weight in network.state_dict().values())
+    total = sum(file.stat().st_size for file in tmp_path.iterdir())
+    assert total < 1.2 * numbers
+    assert lines[-2].split() == ["total", f"{total / 1e6:.1f}", "MB"]
+
+    ours, theirs = TorchModel.load(tmp_path, "cpu"), OnnxModel(tmp_path)
+    assert compare(ours, theirs) < 0.03
+    audio = np.random.default_rng(0).normal(0, 0.1, (1, 2, 12 * codec.config.hop)).astype(np.float32)
+    codes = ours.encode(audio)
+    assert (theirs.encode(audio) == codes).mean() > 0.98
+    wanted = ours.decode(codes)
+    assert np.sqrt(((theirs.decode(codes) - wanted) ** 2).mean()) < 0.05 * np.sqrt((wanted**2).mean())
 
 
 def test_a_folder_without_weights_is_named(tmp_path):
@@ -61,8 +100,13 @@ def test_a_folder_without_weights_is_named(tmp_path):
         OnnxModel(tmp_path)
 
 
-def test_a_damaged_file_is_named(tmp_path):
-    list(export_model(*miniature(2), "tiny", tmp_path))
+def test_a_damaged_file_is_named(weights, tmp_path):
+    shutil.copytree(weights, tmp_path, dirs_exist_ok=True)
     (tmp_path / "step.onnx").write_bytes(b"nothing")
     with pytest.raises(EngineError, match=r"step\.onnx cannot be opened"):
+        OnnxModel(tmp_path)
+    (tmp_path / "weights.safetensors").write_bytes(b"nothing")
+    with pytest.raises(EngineError, match=r"weights\.safetensors cannot be loaded"):
+        TorchModel.load(tmp_path, "cpu")
+    with pytest.raises(EngineError, match=r"condition\.onnx cannot be opened"):
         OnnxModel(tmp_path)

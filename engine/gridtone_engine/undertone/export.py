@@ -1,16 +1,17 @@
-"""The weights that ship: safetensors for torch, and int8 networks for onnxruntime made from the same definition and checked against it."""
+"""The weights that ship: one file in 8 bits for torch and onnxruntime; networks for the latter, made from torch's definition and checked against it."""
 
 import json
 import warnings
 from collections.abc import Iterator
 from dataclasses import asdict
+from math import prod
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from gridtone_engine.engine import EngineError
@@ -23,7 +24,7 @@ from gridtone_engine.undertone.generate import Model
 from gridtone_engine.undertone.lead_sheet import SHEET_WIDTH
 from gridtone_engine.undertone.onnx_model import OnnxModel
 from gridtone_engine.undertone.prior import Prior
-from gridtone_engine.undertone.torch_model import TorchModel
+from gridtone_engine.undertone.torch_model import LARGE, ROW_SCALES, WEIGHTS, TorchModel, packed, together
 
 OPSET = 17
 LARGEST_DIFFERENCE = 0.1
@@ -65,13 +66,14 @@ def export(recipe: Recipe, run: Path, output: Path, *, polished: bool = False) -
 def export_model(codec: Codec, prior: Prior, name: str, output: Path) -> Iterator[str]:
     output.mkdir(parents=True, exist_ok=True)
     reference = TorchModel(codec, prior)
-    save_file(codec.state_dict(), output / "codec.safetensors")
-    save_file(prior.state_dict(), output / "prior.safetensors")
+    save_file(packed(together(codec, prior).state_dict()), output / WEIGHTS)
     described = {"model": f"undertone {name}", "licence": "Apache-2.0", "codec": asdict(codec.config), "prior": asdict(prior.config)}
     (output / "undertone.json").write_text(json.dumps(described, indent=2), encoding="utf-8")
-    write_networks(codec, prior, output, int8=True)
-    for path in sorted(output.iterdir()):
-        yield f"{path.name:22} {path.stat().st_size / 1e6:6.1f} MB"
+    stored = TorchModel.load(output, "cpu")
+    write_networks(stored.codec, stored.prior, output, int8=True)
+    sizes = {path.name: path.stat().st_size for path in sorted(output.iterdir())}
+    for file, size in [*sizes.items(), ("total", sum(sizes.values()))]:
+        yield f"{file:22} {size / 1e6:6.1f} MB"
     difference = compare(reference, OnnxModel(output))
     yield f"int8 against torch: the chances of a code differ by {difference:.3f}"
     if difference > LARGEST_DIFFERENCE:
@@ -107,12 +109,36 @@ def _write(network: nn.Module, inputs: tuple[Tensor, ...], axes: dict[str, dict[
         options: dict[str, Any] = {"input_names": list(axes), "dynamic_axes": axes, "opset_version": OPSET, "dynamo": False}
         torch.onnx.export(network.eval(), inputs, str(plain), **options)
         if int8:
+            stored = load_file(path.parent / WEIGHTS)
             graph = onnx.load(plain).graph
-            stacks = {weight.name for weight in graph.initializer if len(weight.dims) > 2}
-            # the runtime has no int8 for a stack of matrices
-            kept = [node.name for node in graph.node if node.op_type == "MatMul" and stacks & set(node.input)]
-            operators = ["MatMul", "Gemm", "Gather"]
-            quantize_dynamic(plain, path, op_types_to_quantize=operators, nodes_to_exclude=kept, per_channel=True, weight_type=QuantType.QInt8)
+            # those under a name of their own are stacks, for which the runtime has no int8, or stand in rows
+            matrices = {weight.name for weight in graph.initializer if prod(weight.dims) >= LARGE} - stored.keys()
+            kept = [node.name for node in graph.node if node.op_type == "MatMul" and not matrices & set(node.input)]
+            quantize_dynamic(plain, path, op_types_to_quantize=["MatMul", "Gemm"], nodes_to_exclude=kept, per_channel=True, weight_type=QuantType.QInt8)
+            _share(path, stored)
+
+
+def _share(path: Path, stored: dict[str, Tensor]) -> None:
+    """Let a network read what is large from the weights beside it. What it wants in 32 bits is made when it is opened: onnxruntime folds constants."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+    from onnx.external_data_helper import set_external_data
+
+    network, weights = onnx.load(path), (path.parent / WEIGHTS).read_bytes()
+    graph = network.graph
+    for tensor in [tensor for tensor in graph.initializer if tensor.name + ROW_SCALES in stored]:
+        name, last = tensor.name, len(tensor.dims) - 1
+        int8, cast, scaled, scales = (name + end for end in (".int8", ".cast", ".scaled", ROW_SCALES))
+        graph.initializer.remove(tensor)
+        graph.initializer.extend([numpy_helper.from_array(stored[name].numpy(), int8), numpy_helper.from_array(stored[scales].numpy(), scales)])
+        graph.node.insert(0, helper.make_node("Transpose", [scaled], [name], perm=[*range(last - 1), last, last - 1]))
+        graph.node.insert(0, helper.make_node("Mul", [cast, scales], [scaled]))
+        graph.node.insert(0, helper.make_node("Cast", [int8], [cast], to=TensorProto.FLOAT))
+    for tensor in graph.initializer:
+        if len(tensor.raw_data) >= LARGE and (offset := weights.find(tensor.raw_data)) >= 0:
+            set_external_data(tensor, WEIGHTS, offset, len(tensor.raw_data))
+            tensor.ClearField("raw_data")
+    onnx.save(network, path)
 
 
 def compare(ours: Model, theirs: Model, steps: int = 64) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from gridtone_engine.engine import EngineError
 from gridtone_engine.undertone.codec import Codec
@@ -14,6 +14,35 @@ from gridtone_engine.undertone.conditions import Conditions
 from gridtone_engine.undertone.configs import read_shapes
 from gridtone_engine.undertone.generate import Codes, Floats
 from gridtone_engine.undertone.prior import Prior, rotations
+
+WEIGHTS = "weights.safetensors"
+LARGE = 16_384
+"""Numbers of a tensor, from which on it is kept in 8 bits."""
+ROW_SCALES = ".row_scales"
+
+
+def together(codec: Codec, prior: Prior) -> nn.ModuleDict:
+    """Both, their weights named as in the file."""
+    return nn.ModuleDict({"codec": codec, "prior": prior})
+
+
+def packed(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Large matrices in int8, scaled row by row and transposed, so that onnxruntime can read them from the same file; the rest as it is."""
+    kept = {}
+    for name, weight in weights.items():
+        if weight.numel() >= LARGE and weight.dim() > 1 and weight.shape[-2] > 1:
+            scales = weight.abs().amax(-1, keepdim=True).clamp(min=1e-30) / 127
+            kept[name] = (weight / scales).round().to(torch.int8).mT.contiguous()
+            kept[name + ROW_SCALES] = scales.mT.contiguous()
+        else:
+            kept[name] = weight
+    return kept
+
+
+def unpacked(kept: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name: (weight * kept[name + ROW_SCALES]).mT if name + ROW_SCALES in kept else weight for name, weight in kept.items() if not name.endswith(ROW_SCALES)
+    }
 
 
 class TorchSteps:
@@ -56,12 +85,10 @@ class TorchModel:
         chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
         codec_config, prior_config = read_shapes(folder)
         codec, prior = Codec(codec_config), Prior(prior_config)
-        networks: dict[str, nn.Module] = {"codec": codec, "prior": prior}
-        for name, network in networks.items():
-            try:
-                network.load_state_dict(load_file(folder / f"{name}.safetensors"))
-            except (OSError, RuntimeError, SafetensorError) as error:
-                raise EngineError(f"undertone: {folder / name}.safetensors cannot be loaded: {error}") from error
+        try:
+            together(codec, prior).load_state_dict(unpacked(load_file(folder / WEIGHTS)))
+        except (OSError, RuntimeError, SafetensorError) as error:
+            raise EngineError(f"undertone: {folder / WEIGHTS} cannot be loaded: {error}") from error
         return cls(codec.to(chosen), prior.to(chosen, torch.bfloat16 if chosen.startswith("cuda") else torch.float32))
 
     @torch.inference_mode()
