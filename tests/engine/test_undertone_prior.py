@@ -137,6 +137,32 @@ def test_choice_follows_chances_and_leaves_out_the_unlikely():
     assert (cold == 0).all()
 
 
+def test_a_share_of_its_past_is_forgotten_and_no_given_frame_is_lost(model):
+    heard, step = [], model.steps
+
+    class Listening:
+        def __init__(self, rows):
+            self.steps = step(rows)
+
+        def step(self, codes, *others):
+            heard.append(codes[0])
+            return self.steps.step(codes, *others)
+
+    model.steps = Listening
+    try:
+        prime = np.ones((TINY.prior.codebooks, 30), np.int64)
+        stage = Stage(model, 1, Sampling(forget=0.4))
+        stage.seat(0, CALM, 5, prime)
+        frames = [frame for _ in range(200) if (frame := stage.advance()[0]) is not None]
+    finally:
+        del model.steps
+    assert np.array_equal(np.stack(frames[:30], axis=1), prime)
+    gone = np.mean(np.stack(heard[10:]) == model.prior_config.codes)
+    assert abs(gone - 0.4) < 0.05
+    again = sample_codes(model, [DRIVEN, CALM], [8, 7], 20, Sampling(forget=0.4))[1]
+    assert np.array_equal(again, sample_codes(model, [CALM], [7], 20, Sampling(forget=0.4))[0]), "alone or in company"
+
+
 def test_a_stretch_decoded_alone_is_the_stretch_of_the_whole(model):
     codes = np.random.default_rng(0).integers(TINY.codec.codes, size=(TINY.codec.codebooks, 60))
     whole = model.decode(codes[None])[0]

@@ -58,6 +58,8 @@ class Sampling:
     """How much further than without the prompt: 1 follows the model, more follows the prompt."""
     temperature: float = 1.0
     top_p: float = 0.95
+    forget: float = 0.0
+    """Share of a track's own past codes that the model does not see again, as in training: who sees all of them lets what sounds stand."""
 
 
 @dataclass(slots=True)
@@ -110,7 +112,7 @@ class Stage:
     def advance(self) -> list[NDArray[np.int64] | None]:
         """One step of every track: for each seat the frame (codebooks,) that was completed, None at an empty seat and in a track's first steps."""
         empty = np.full(self._books, self._nothing)
-        codes = np.stack([seat.delayed[-1] if seat else empty for seat in self._seats])
+        codes = np.stack([self._remembered(seat) if seat else empty for seat in self._seats])
         positions = np.array([seat.position if seat else 0 for seat in self._seats])
         repeats = 1 + self.guided
         sheets = np.zeros((len(self._condition), SHEET_WIDTH), np.float32)
@@ -124,6 +126,12 @@ class Stage:
         draws = np.stack([seat.rng.random(self._books) if seat else np.zeros(self._books) for seat in self._seats])
         chosen = choose(logits, draws, self.sampling)
         return [self._take(seat, chosen[place]) if seat else None for place, seat in enumerate(self._seats)]
+
+    def _remembered(self, seat: _Seat) -> NDArray[np.int64]:
+        """The codes of the step before, some of them forgotten."""
+        if self.sampling.forget == 0:
+            return seat.delayed[-1]
+        return np.where(seat.rng.random(self._books) < self.sampling.forget, self._nothing, seat.delayed[-1])
 
     def _take(self, seat: _Seat, chosen: NDArray[np.int64]) -> NDArray[np.int64] | None:
         step, longest = chosen.copy(), max(self._delays)
