@@ -189,6 +189,17 @@ def test_hidden_codes_are_learned_but_not_seen(model):
     assert torch.equal(seen, also_seen) and ours != theirs
 
 
+def test_before_training_what_sounds_goes_on_and_what_is_hidden_is_any_code():
+    prior = Prior(TINY.prior)
+    vectors = torch.randn(TINY.prior.codebooks, TINY.prior.codes, TINY.codec.latent_width, generator=torch.Generator().manual_seed(1))
+    prior.codes.begin(vectors)
+    codes = torch.arange(TINY.prior.codes).expand(1, TINY.prior.codebooks, -1)[:, :, :24]
+    told, sheets = torch.zeros(1, TINY.prior.depth * TINY.prior.width), torch.zeros(1, 24, SHEET_WIDTH)
+    with torch.inference_mode():
+        assert torch.equal(prior(codes, told, sheets).argmax(-1), codes[0])
+        assert prior(torch.full_like(codes, prior.nothing), told, sheets).std(-1).max() < 1e-6
+
+
 def test_the_prior_learns(model):
     torch.manual_seed(0)
     prior = Prior(TINY.prior)

@@ -18,6 +18,9 @@ from gridtone_engine.undertone.conditions import SENTENCE_WIDTH, SIZES
 from gridtone_engine.undertone.configs import LONGEST_WAVE, PriorConfig
 from gridtone_engine.undertone.lead_sheet import CLOCK_WIDTH, SHEET_WIDTH
 
+STEADINESS = 1.5
+"""Of codes before training, where distances are counted in their spread."""
+
 
 class Condition(nn.Module):
     """What is asked for, (batch, 6), (batch, 2 * instruments) and (batch, 512), as a vector for every layer, (batch, depth * width)."""
@@ -47,25 +50,35 @@ class Codes(nn.Module):
         self.heard = nn.Embedding(books * (config.codes + 1), config.heard_width)
         self.said = nn.Parameter(torch.randn(books, config.said_width, config.codes))
         self.bias = nn.Parameter(torch.zeros(books, 1, config.codes))
+        self.again = nn.Parameter(torch.zeros(books, config.heard_width, config.said_width))
         self.read = nn.Linear(books * config.heard_width, config.width)
         self.write = nn.Linear(config.width, books * config.said_width)
         self.register_buffer("first", torch.arange(books) * (config.codes + 1), persistent=False)
 
     def begin(self, vectors: Tensor) -> None:
-        """Take a codec's vectors (codebooks, codes, width) for the numbers, each codebook's of the same spread."""
+        """Take a codec's vectors (codebooks, codes, width) for the numbers, each codebook's of the same spread, and a 1 for what is heard at all.
+
+        Before training, what sounds goes on: the chance of a code falls with its squared distance from the one before.
+        """
         alike = (vectors - vectors.mean(1, keepdim=True)) / vectors.std(dim=(1, 2), keepdim=True)
+        width = vectors.shape[2]
         with torch.no_grad():
-            self.heard.weight.copy_(F.pad(alike, (0, 0, 0, 1)).flatten(0, 1))
-            self.said[:, : vectors.shape[2]] = alike.transpose(1, 2)
+            self.heard.weight.copy_(F.pad(F.pad(alike, (0, 1), value=1.0), (0, 0, 0, 1)).flatten(0, 1))
+            self.said[:, :width], self.said[:, width] = alike.transpose(1, 2), -alike.square().sum(-1) / 2
+            self.again[:, :, : width + 1] = STEADINESS * torch.eye(width + 1)
 
-    def embed(self, codes: Tensor) -> Tensor:
-        """(batch, codebooks, time) -> (batch, time, width)."""
-        return self.read(self.heard(codes.transpose(1, 2) + self.first).flatten(2))
+    def hear(self, codes: Tensor) -> Tensor:
+        """(batch, codebooks, time) -> (batch, time, codebooks, heard width)."""
+        return self.heard(codes.transpose(1, 2) + self.first)
 
-    def logits(self, x: Tensor, books: Tensor | slice = slice(None)) -> Tensor:
-        """(batch, time, width) -> (codebooks, batch * time, codes), of some codebooks or all."""
-        spoken = self.write(x).flatten(0, 1).unflatten(1, (len(self.said), -1)).transpose(0, 1)
-        return torch.baddbmm(self.bias[books], spoken[books], self.said[books])
+    def logits(self, x: Tensor, heard: Tensor, books: Tensor | slice = slice(None)) -> Tensor:
+        """The transformer's output (batch, time, width) and what `hear` gave it -> (codebooks, batch * time, codes), of some codebooks or all.
+
+        Each codebook's own code before comes past the transformer: what sounds goes on more often than not.
+        """
+        spoken = self.write(x).flatten(0, 1).unflatten(1, (len(self.said), -1)).transpose(0, 1)[books]
+        spoken = torch.baddbmm(spoken, heard.flatten(0, 1).transpose(0, 1)[books], self.again[books])
+        return torch.baddbmm(self.bias[books], spoken, self.said[books])
 
 
 class Layer(nn.Module):
@@ -119,7 +132,8 @@ class Prior(nn.Module):
             for quiet in (layer.write.weight, cast("Tensor", layer.mlp[2].weight)):
                 nn.init.normal_(quiet, std=0.02 / (2 * config.depth) ** 0.5)
         nn.init.normal_(self.sheet.weight[:, :CLOCK_WIDTH], std=0.2)
-        nn.init.zeros_(self.codes.write.weight)  # before training every code is as likely as any
+        for silent in self.codes.write.parameters():  # before training every code is as likely as any
+            nn.init.zeros_(silent)
 
     @property
     def nothing(self) -> int:
@@ -133,10 +147,11 @@ class Prior(nn.Module):
         if len(steps) > self.config.window + 1:
             raise ValueError(f"{len(steps)} steps are more than the window of {self.config.window}: train on shorter crops")
         cos, sin = rotations(steps[None], self.config.width // self.config.heads, condition.dtype)
-        x = self.codes.embed(before) + self.sheet(sheets)
+        heard = self.codes.hear(before)
+        x = self.codes.read(heard.flatten(2)) + self.sheet(sheets)
         for layer, told in zip(self.layers, condition.chunk(self.config.depth, dim=1), strict=True):
             x = layer(x + told[:, None], cos, sin)
-        return self.codes.logits(self.norm(x), books)
+        return self.codes.logits(self.norm(x), heard, books)
 
     def step(
         self, codes: Tensor, condition: Tensor, sheets: Tensor, cos: Tensor, sin: Tensor, keys: Tensor, values: Tensor, mask: Tensor
@@ -145,13 +160,14 @@ class Prior(nn.Module):
 
         Over keys and values (layers, batch, heads, window, head width); also returns those to keep, (layers, batch, heads, head width).
         """
-        x = self.codes.embed(codes[:, :, None]) + self.sheet(sheets)[:, None]
+        heard = self.codes.hear(codes[:, :, None])
+        x = self.codes.read(heard.flatten(2)) + self.sheet(sheets)[:, None]
         kept_keys, kept_values = [], []
         for number, (layer, told) in enumerate(zip(self.layers, condition.chunk(self.config.depth, dim=1), strict=True)):
             x, key, value = layer.step(x + told[:, None], cos, sin, keys[number], values[number], mask)
             kept_keys.append(key)
             kept_values.append(value)
-        return self.codes.logits(self.norm(x)).transpose(0, 1), torch.stack(kept_keys), torch.stack(kept_values)
+        return self.codes.logits(self.norm(x), heard).transpose(0, 1), torch.stack(kept_keys), torch.stack(kept_values)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
