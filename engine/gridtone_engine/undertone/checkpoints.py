@@ -7,9 +7,11 @@ from typing import Any
 import torch
 
 from gridtone_engine.engine import EngineError
+from gridtone_engine.undertone import engine
 from gridtone_engine.undertone.codec import Codec
-from gridtone_engine.undertone.configs import Recipe
+from gridtone_engine.undertone.configs import SHIPPED, Recipe, read_shapes
 from gridtone_engine.undertone.prior import Prior
+from gridtone_engine.undertone.torch_model import TorchModel
 
 
 def load_checkpoint(path: Path, shape: dict[str, Any], device: torch.device | str = "cpu") -> dict[str, Any]:
@@ -20,6 +22,21 @@ def load_checkpoint(path: Path, shape: dict[str, Any], device: torch.device | st
     if state["shape"] != shape:
         raise EngineError(f"{path} holds a model of another shape ({state['shape']}); train in another folder, or remove it")
     return state
+
+
+def started(recipe: Recipe) -> TorchModel | None:
+    """The weights that a recipe goes on from, if any, on the CPU. Raises EngineError if they cannot be read, or are of another shape than the recipe's."""
+    if not recipe.start:
+        return None
+    folder = engine.SHIPPED if recipe.start == SHIPPED else Path(recipe.start)
+    codec, prior = read_shapes(folder)
+    pairs = (("codec", asdict(recipe.codec), asdict(codec)), ("prior", asdict(recipe.prior), asdict(prior)))
+    differing = [
+        f"{part}.{name} is {theirs[name]}, the recipe's {value}" for part, ours, theirs in pairs for name, value in ours.items() if theirs[name] != value
+    ]
+    if differing:
+        raise EngineError(f"{folder} holds weights of another shape: {'; '.join(differing)}. Let the recipe be `from` the one that made them")
+    return TorchModel.load(folder, "cpu", recipe.threads)
 
 
 def carry(path: Path, output: Path) -> None:

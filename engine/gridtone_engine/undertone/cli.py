@@ -26,11 +26,17 @@ def train() -> None:
 @folder_option
 @time_option
 def corpus(recipe: str, folder: Path, max_minutes: float) -> None:
-    """Render the music to train on, and the music that is held out."""
+    """Render the music to train on, and the music that is held out; or cut the recipe's own recordings."""
     from gridtone_engine.undertone.configs import read_recipe
-    from gridtone_engine.undertone.train import render_corpus
+    from gridtone_engine.undertone.train import cut_corpus, render_corpus
 
-    _finish(render_corpus(read_recipe(recipe), folder, max_minutes, _reporter()), folder)
+    chosen, report = read_recipe(recipe), _reporter()
+    if chosen.recordings:
+        finished, remarks = cut_corpus(chosen, folder, max_minutes, report)
+        click.echo("\n".join(remarks))
+    else:
+        finished = render_corpus(chosen, folder, max_minutes, report)
+    _finish(finished, folder)
 
 
 @train.command()
@@ -38,7 +44,7 @@ def corpus(recipe: str, folder: Path, max_minutes: float) -> None:
 @folder_option
 @time_option
 def codec(recipe: str, folder: Path, max_minutes: float) -> None:
-    """Train the codec on the corpus."""
+    """Train the codec on the corpus. From its first step on, the prior may be trained beside it."""
     from gridtone_engine.undertone.configs import read_recipe
     from gridtone_engine.undertone.train import CodecTrainer
 

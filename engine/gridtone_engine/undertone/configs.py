@@ -110,9 +110,14 @@ class CorpusRecipe:
     seconds: float
     processes: int = 1
     held_out_pieces: int = 32
+    """Of the composer."""
 
 
 @dataclass(frozen=True, slots=True)
+    held_out_share: float = 0.1
+    """Of a user's recordings; at least one."""
+    composed: float = 0.5
+    """Share of the composer's pieces in every batch, where there are recordings."""
 class CodecRecipe:
     steps: int
     batch: int = 8
@@ -173,6 +178,10 @@ class Recipe:
 
 
 RECIPES: dict[str, Recipe] = {
+    recordings: str = ""
+    """A folder with a user's own recordings to train on, each with a caption beside it where there is one: `name.wav`, `name.txt`."""
+    start: str = ""
+    """A folder with weights that training goes on from, or SHIPPED; empty: from nothing."""
     "tiny": Recipe(
         "tiny",
         CodecConfig(width=32, fast_blocks=1, slow_blocks=1, middle_hz=(0, 250, 500, 1000, 3000), side_hz=(0,), latent_width=8, codes=64),
@@ -205,7 +214,12 @@ RECIPES: dict[str, Recipe] = {
 
 
 def read_recipe(source: str) -> Recipe:
-    """A recipe by its name, or from a YAML file that says which one it starts `from` and what differs. Raises ValueError for what no recipe has."""
+SHIPPED = "shipped"
+"""As a recipe's `start`: the weights that come with gridtone."""
+    """A recipe by its name, or from a YAML file that says which one it starts `from` and what differs; folders in it are seen from where the file lies.
+
+    Raises ValueError for what no recipe has.
+    """
     if source in RECIPES:
         return RECIPES[source]
     path = Path(source)
@@ -218,7 +232,11 @@ def read_recipe(source: str) -> Recipe:
     if start not in RECIPES:
         raise ValueError(f"{path}: no recipe is called {start!r}; there are: {', '.join(RECIPES)}")
     recipe: Recipe = changed(RECIPES[start], {"name": path.stem, **said}, str(path))
-    return recipe
+    return replace(
+        recipe,
+        recordings=recipe.recordings and str(path.parent / recipe.recordings),
+        start=recipe.start if recipe.start in ("", SHIPPED) else str(path.parent / recipe.start),
+    )
 
 
 def changed(part: Any, said: dict[str, Any], place: str) -> Any:

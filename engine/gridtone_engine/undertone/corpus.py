@@ -2,25 +2,31 @@
 
 Nothing is carried or fetched: `make(number)` gives the same piece everywhere, and pieces of `held_out` share no seed, no timbre and no phrasing with training.
 `write_shards` keeps rendered pieces on disk, 16 bits a sample, so that a slow machine does not render them twice; `Shards` reads them without loading them.
+
+A user's own recordings are cut into such pieces as well: `find_recordings`, `cut`. Of those is known what their captions say, and no lead sheet.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
+from math import ceil
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import soundfile
 from numpy.typing import NDArray
 
 from gridtone_engine.composer import compose, render
 from gridtone_engine.composer.harmony import TONICS
-from gridtone_engine.prompt import Attributes
+from gridtone_engine.prompt import Attributes, Prompt
+from gridtone_engine.text import understand
 from gridtone_engine.undertone import timbres
 from gridtone_engine.undertone.captions import LANGUAGES, caption
-from gridtone_engine.undertone.lead_sheet import Chords, chords_of
+from gridtone_engine.undertone.engine import stereo
+from gridtone_engine.undertone.lead_sheet import Chords, chords_of, described_chords
 
 Samples = NDArray[np.float32]
 Split = Literal["train", "held_out"]
@@ -34,18 +40,19 @@ class Piece:
     samples: Samples
     """Shape (2, frames) at SAMPLE_RATE."""
     played: Attributes
-    """What is really played, every field filled."""
+    """What is really played, every field filled; of a recording, what its caption says."""
     said: Attributes
     """What the caption says of it."""
     caption: str
     language: str
+    """Of the caption; empty for a recording's."""
     family: str
-    """Of timbres."""
+    """Of timbres, or `recording`."""
     bar_beats: int
     first_beat: float
     """How many beats after the beginning of the score it begins."""
     chords: Chords
-    """In beats of the score."""
+    """In beats of the score; none where they are not known."""
 
 
 def make(number: int, seconds: float, split: Split = "train", *, unseen_timbres: bool = False) -> Piece:
@@ -114,17 +121,117 @@ def attributes(record: dict[str, Any]) -> Attributes:
     return Attributes(**{**record, "instruments": tuple(record["instruments"]), "without": tuple(record["without"])})
 
 
-def write_shards(folder: Path, pieces: int, seconds: float, split: Split = "train", *, unseen_timbres: bool = False, processes: int = 1) -> Iterator[int]:
-    """Render `pieces` pieces into `folder`, shard by shard, with `processes` processes. Yields how many are there; shards that are there stay.
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A user's own."""
 
-    Raises ValueError if the folder holds pieces of another length or split.
+    path: Path
+    caption: str
+    said: Attributes
+    ignored: tuple[str, ...]
+    """Of the caption, what was not understood."""
+
+
+def find_recordings(folder: Path, seconds: float) -> tuple[list[Recording], list[str]]:
+    """The recordings in a folder and its folders that last `seconds` at least, by name; and what is wrong with each other file, for a person."""
+    found, wrong = [], []
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.suffix.lower() != ".txt" and not path.name.startswith("."):
+            try:
+                found.append(_recording(path, seconds))
+            except (OSError, ValueError, soundfile.LibsndfileError) as error:
+                wrong.append(left_out(path, error))
+    return found, wrong
+
+
+def left_out(path: Path, error: Exception) -> str:
+    what = f"{error} Save it as WAV or FLAC, if it is music." if isinstance(error, soundfile.LibsndfileError) else error
+    return f"{path} is left out: {what}"
+
+
+def _recording(path: Path, seconds: float) -> Recording:
+    info = soundfile.info(path)
+    if info.frames < ceil(seconds * info.samplerate):
+        raise ValueError(f"it lasts {info.duration:.1f} s, less than a piece of {seconds:g} s. Join it to another, or shorten corpus.seconds in the recipe.")
+    beside = path.with_suffix(".txt")
+    try:
+        text = " ".join(beside.read_text("utf-8-sig").split()) if beside.exists() else ""
+    except UnicodeDecodeError as error:
+        raise ValueError(f"its caption {beside.name} is not UTF-8. Save it as UTF-8.") from error
+    readings = [understand(Prompt(text, seed=seed)) for seed in range(2)]
+    keys = {reading.attributes.key for reading in readings}  # of a mode without a tonic the seed chooses one, which is not the recording's
+    return Recording(path, text, replace(readings[0].attributes, key=keys.pop() if len(keys) == 1 else None), readings[0].ignored)
+
+
+def held_apart(recordings: Sequence[Recording], share: float, seed: int) -> tuple[list[Recording], list[Recording]]:
+    """Those to train on, and a `share` to judge by, one at least."""
+    order = np.random.default_rng(seed).permutation(len(recordings))
+    judged = set(order[: max(1, round(share * len(recordings)))].tolist())
+    return [one for number, one in enumerate(recordings) if number not in judged], [recordings[number] for number in sorted(judged)]
+
+
+def cut(recordings: Sequence[Recording], folder: Path, seconds: float, split: Split, wrong: list[str]) -> Iterator[int]:
+    """Cut recordings into pieces of `seconds` in `folder`, a shard each, from the beginning to the end: the last pieces may overlap. Yields how many are done;
+    shards that are there stay. What cannot be read is added to `wrong`.
+
+    Raises ValueError if the folder holds pieces of something else.
     """
+    claim(folder, seconds, split, recordings=recordings)
+    for number, recording in enumerate(recordings):
+        path = folder / f"recording_{number:05}.npy"
+        if not path.exists():
+            try:
+                _save(path, _pieces(recording, seconds))
+            except (OSError, ValueError, soundfile.LibsndfileError) as error:
+                wrong.append(left_out(recording.path, error))
+        yield number + 1
+
+
+def _pieces(recording: Recording, seconds: float) -> Iterator[Piece]:
+    with soundfile.SoundFile(recording.path) as file:
+        taken = ceil(seconds * file.samplerate)
+        for start in np.linspace(0, file.frames - taken, ceil(file.frames / taken)).round():
+            file.seek(int(start))
+            samples = file.read(taken, dtype="float32", always_2d=True)
+            if len(samples) < taken or not np.isfinite(samples).all():
+                raise ValueError(f"it cannot be read from {start / file.samplerate:.0f} s on. Save it anew.")
+            heard = np.clip(stereo(samples, file.samplerate, SAMPLE_RATE)[:, : round(seconds * SAMPLE_RATE)], -1, 1)
+            yield Piece(heard, recording.said, recording.said, recording.caption, "", "recording", 4, 0.0, described_chords([]))
+
+
+def claim(folder: Path, seconds: float, split: Split, *, unseen_timbres: bool = False, recordings: Sequence[Recording] = ()) -> None:
+    """Write down of what corpus a folder holds pieces. Raises ValueError if it is another one."""
     folder.mkdir(parents=True, exist_ok=True)
-    description = {"seconds": seconds, "split": split, "unseen_timbres": unseen_timbres, "sample_rate": SAMPLE_RATE, "shard_pieces": SHARD_PIECES}
+    description: dict[str, Any] = {
+        "seconds": seconds,
+        "split": split,
+        "unseen_timbres": unseen_timbres,
+        "sample_rate": SAMPLE_RATE,
+        "shard_pieces": SHARD_PIECES,
+    }
+    if recordings:
+        description["recordings"] = [[recording.path.name, recording.caption] for recording in recordings]
     record = folder / "corpus.json"
     if record.exists() and json.loads(record.read_text("utf-8")) != description:
-        raise ValueError(f"{folder} holds another corpus ({record.read_text('utf-8')}); name another folder, or remove this one")
-    record.write_text(json.dumps(description), encoding="utf-8")
+        raise ValueError(f"{folder} holds another corpus, the one that {record.name} in it describes; choose another --folder")
+    record.write_text(json.dumps(description, ensure_ascii=False), encoding="utf-8")
+
+
+def write_shards(
+    folder: Path,
+    pieces: int,
+    seconds: float,
+    split: Split = "train",
+    *,
+    unseen_timbres: bool = False,
+    processes: int = 1,
+    recordings: Sequence[Recording] = (),
+) -> Iterator[int]:
+    """Render `pieces` pieces into `folder`, shard by shard, with `processes` processes. Yields how many are there; shards that are there stay.
+
+    `recordings` are those that `cut` put into the same folder. Raises ValueError if the folder holds pieces of another length or split, or other recordings.
+    """
+    claim(folder, seconds, split, unseen_timbres=unseen_timbres, recordings=recordings)
     wanted = range(-(-pieces // SHARD_PIECES))
     missing = [number for number in wanted if not _shard(folder, number).exists()]
     there = len(wanted) - len(missing)
@@ -150,34 +257,47 @@ def _shard(folder: Path, number: int) -> Path:
 
 
 def _write_shard(folder: Path, seconds: float, split: Split, unseen_timbres: bool, number: int) -> None:
-    made = [make(number * SHARD_PIECES + place, seconds, split, unseen_timbres=unseen_timbres) for place in range(SHARD_PIECES)]
-    path = _shard(folder, number)
-    lines = "".join(json.dumps(describe(piece), ensure_ascii=False) + "\n" for piece in made)
-    path.with_suffix(".jsonl").write_text(lines, encoding="utf-8")
+    numbers = range(number * SHARD_PIECES, (number + 1) * SHARD_PIECES)
+    _save(_shard(folder, number), (make(piece, seconds, split, unseen_timbres=unseen_timbres) for piece in numbers))
+
+
+def _save(path: Path, pieces: Iterable[Piece]) -> None:
+    lines, samples = [], []
+    for piece in pieces:
+        lines.append(json.dumps(describe(piece), ensure_ascii=False) + "\n")
+        samples.append(np.round(piece.samples * 32767).astype(np.int16))
+    path.with_suffix(".jsonl").write_text("".join(lines), encoding="utf-8")
     partial_file = path.with_suffix(".part")
     with partial_file.open("wb") as stream:
-        np.save(stream, np.stack([np.round(piece.samples * 32767) for piece in made]).astype(np.int16))
+        np.save(stream, np.stack(samples))
     partial_file.replace(path)
 
 
 class Shards:
-    """Rendered pieces on disk, memory-mapped: (2, frames) each."""
+    """Pieces on disk, memory-mapped: (2, frames) each; those of recordings come first."""
 
     def __init__(self, folder: Path) -> None:
         """Raises FileNotFoundError, saying how to make them, where there are none."""
-        self.paths = sorted(folder.glob("shard_*.npy"))
+        cut, rendered = (sorted(folder.glob(f"{name}_*.npy")) for name in ("recording", "shard"))
+        self.paths = cut + rendered
         if not self.paths:
-            raise FileNotFoundError(f"{folder} holds no rendered music; make it: gridtone train corpus")
+            raise FileNotFoundError(f"{folder} holds no music; make it: gridtone train corpus")
         self.seconds = float(json.loads((folder / "corpus.json").read_text("utf-8"))["seconds"])
-        self._samples = [np.load(path, mmap_mode="r") for path in self.paths]
+        self._pieces = [piece for path in self.paths for piece in np.load(path, mmap_mode="r")]
+        self.recorded = len(self._pieces) - SHARD_PIECES * len(rendered)
 
     def __len__(self) -> int:
-        return len(self.paths) * SHARD_PIECES
+        return len(self._pieces)
+
+    def draw(self, count: int, composed: float, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Numbers of pieces for a batch; where there are both recordings and the composer's pieces, a share `composed` of the composer's."""
+        if self.recorded in (0, len(self)):
+            return rng.integers(len(self), size=count)
+        return np.where(rng.random(count) < composed, rng.integers(self.recorded, len(self), size=count), rng.integers(self.recorded, size=count))
 
     def samples(self, number: int, start: int = 0, frames: int | None = None) -> Samples:
         """A stretch of piece `number`, float32 (2, frames)."""
-        stored = self._samples[number // SHARD_PIECES][number % SHARD_PIECES]
-        stretch = stored[:, start : None if frames is None else start + frames]
+        stretch = self._pieces[number][:, start : None if frames is None else start + frames]
         return np.asarray(stretch, dtype=np.float32) / np.float32(32767)
 
     def records(self) -> Sequence[dict[str, Any]]:

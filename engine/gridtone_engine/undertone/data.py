@@ -16,21 +16,21 @@ from gridtone_engine.undertone.codec import Codec
 from gridtone_engine.undertone.conditions import SENTENCE_WIDTH, Conditions, conditions, stack
 from gridtone_engine.undertone.configs import Recipe
 from gridtone_engine.undertone.corpus import SAMPLE_RATE, Shards, attributes
-from gridtone_engine.undertone.lead_sheet import described_chords, read
+from gridtone_engine.undertone.lead_sheet import SHEET_WIDTH, described_chords, read
 
 
 class AudioCrops:
     def __init__(self, shards: Shards, recipe: Recipe) -> None:
         self.shards, self.recipe = shards, recipe
         hop = recipe.codec.hop
-        self.frames = round(recipe.train_codec.crop_seconds * SAMPLE_RATE) // hop * hop
+        self.frames = round(min(recipe.train_codec.crop_seconds, shards.seconds) * SAMPLE_RATE) // hop * hop
 
     def batch(self, step: int) -> Tensor:
         """(batch, 2, samples)."""
         rng = np.random.default_rng([self.recipe.seed, step])
         last = round(self.shards.seconds * SAMPLE_RATE) - self.frames
         chosen = zip(
-            rng.integers(len(self.shards), size=self.recipe.train_codec.batch),
+            self.shards.draw(self.recipe.train_codec.batch, self.recipe.corpus.composed, rng),
             rng.integers(last + 1, size=self.recipe.train_codec.batch),
             strict=True,
         )
@@ -64,13 +64,14 @@ def sentence_vectors(shards: Shards, path: Path) -> NDArray[np.float32]:
     for start in range(0, len(spoken), 64):
         some = spoken[start : start + 64]
         vectors[some] = encoder()([captions[number] for number in some])
-    np.save(path, vectors.astype(np.float16))
-    return vectors
+    kept = vectors.astype(np.float16)
+    np.save(path, kept)
+    return np.asarray(kept, np.float32)  # as whoever goes on will find them
 
 
 class CodeCrops:
     def __init__(self, shards: Shards, codes: NDArray[np.uint16], sentences: NDArray[np.float32], recipe: Recipe) -> None:
-        self.codes, self.recipe = codes, recipe
+        self.shards, self.codes, self.recipe = shards, codes, recipe
         records = shards.records()
         self.asked = stack([conditions(told(record), vector) for record, vector in zip(records, sentences, strict=True)])
         self.tempos = [record["played"]["tempo_bpm"] for record in records]
@@ -80,7 +81,7 @@ class CodeCrops:
         """Codes (batch, codebooks, frames), conditions of which some are dropped, and the lead sheet at every step, (batch, steps, SHEET_WIDTH)."""
         recipe = self.recipe.train_prior
         rng = np.random.default_rng([self.recipe.seed, 1, step])
-        pieces = rng.integers(len(self.codes), size=recipe.batch)
+        pieces = self.shards.draw(recipe.batch, self.recipe.corpus.composed, rng)
         frames = min(recipe.crop_frames, self.codes.shape[2])
         starts = rng.integers(self.codes.shape[2] - frames + 1, size=recipe.batch)
         crops = np.stack([self.codes[piece, :, start : start + frames] for piece, start in zip(pieces, starts, strict=True)])
@@ -91,6 +92,8 @@ class CodeCrops:
 
     def _sheet(self, piece: int, frames: NDArray[np.int64]) -> NDArray[np.float32]:
         first_beat, bar_beats, chords = self.sheets[piece]
+        if not len(chords.starts):  # a recording: nobody knows, and nothing is said
+            return np.zeros((len(frames), SHEET_WIDTH), np.float32)
         return read(first_beat + frames / self.recipe.codec.frame_rate * self.tempos[piece] / 60, bar_beats, chords)
 
 

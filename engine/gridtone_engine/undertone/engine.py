@@ -202,6 +202,11 @@ def read_stereo(path: Path, sample_rate: int) -> NDArray[np.float32]:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (OSError, soundfile.LibsndfileError) as error:
         raise EngineError(f"{path} cannot be continued: {error}") from error
+    return stereo(samples, rate, sample_rate)
+
+
+def stereo(samples: NDArray[np.float32], rate: int, sample_rate: int) -> NDArray[np.float32]:
+    """Samples (frames, channels) at `rate` as (2, frames) at `sample_rate`: the first two channels; mono on both sides."""
     both = samples[:, [0, min(1, samples.shape[1] - 1)]]
     common = gcd(sample_rate, rate)
     return np.ascontiguousarray(resample_poly(both, sample_rate // common, rate // common, axis=0).T, dtype=np.float32)

@@ -1,6 +1,6 @@
 """Training: one loop for codec and prior, which goes on where it was stopped, to the same weights as if it had not been.
 
-A run's folder holds `corpus/` and `held_out/` (rendered music), `codec.pt` and `prior.pt` (checkpoints), `*.jsonl` (a line a minute and a checkpoint),
+A run's folder holds `corpus/` and `held_out/` (music in pieces), `codec.pt` and `prior.pt` (checkpoints), `*.jsonl` (a line a minute and a checkpoint),
 `tensorboard/` where tensorboard is installed, and `samples/` (what it sounds like at each checkpoint).
 """
 
@@ -21,11 +21,11 @@ from torch import Tensor, nn
 
 from gridtone_engine.engine import EngineError, Progress
 from gridtone_engine.prompt import Prompt
-from gridtone_engine.undertone.checkpoints import load_checkpoint, trained_codec
+from gridtone_engine.undertone.checkpoints import load_checkpoint, started, trained_codec
 from gridtone_engine.undertone.codec import Codec
 from gridtone_engine.undertone.conditions import ask
 from gridtone_engine.undertone.configs import Recipe
-from gridtone_engine.undertone.corpus import SAMPLE_RATE, Shards
+from gridtone_engine.undertone.corpus import SAMPLE_RATE, Shards, cut, find_recordings, held_apart, write_shards
 from gridtone_engine.undertone.data import AudioCrops, CodeCrops, encode_shards, sentence_vectors
 from gridtone_engine.undertone.generate import Sampling, sample_codes
 from gridtone_engine.undertone.losses import relative_error
@@ -38,6 +38,7 @@ LATENTS_PER_CODE = 64
 """Latents that k-means is given, for each vector of a codebook."""
 HELD_OUT_SECONDS = 5.12
 LOG_SECONDS = 20
+TOO_FEW = "{}: too few recordings can be used; there have to be two at least, one to learn from and one to judge by"
 
 Report = Callable[[Progress], None]
 
@@ -80,6 +81,8 @@ class Trainer(ABC):
                 if now - logged > LOG_SECONDS or self.step == self.steps:
                     log.write(self.step, scores)
                     logged = now
+                if self.step == 1:  # from here on a codec's codes are what they will be: the prior may begin
+                    self.save()
                 if now - saved > 60 * self.recipe.save_minutes:
                     self.save()
                     log.write(self.step, self.examine())
@@ -154,7 +157,7 @@ class Trainer(ABC):
 
 
 class CodecTrainer(Trainer):
-    """Components and codebooks are found at the first step; all others train the decoder."""
+    """Components and codebooks are found at the first step, or those of the weights to start from stay; all other steps train the decoder."""
 
     part = "codec"
 
@@ -162,12 +165,16 @@ class CodecTrainer(Trainer):
         settings = recipe.train_codec
         self.crops = AudioCrops(Shards(folder / "corpus"), recipe)
         torch.manual_seed(recipe.seed)
-        super().__init__(recipe, folder, Codec(recipe.codec), settings.steps, settings.learning_rate, settings.ema_decay)
+        start = started(recipe)
+        codec = deepcopy(start.codec) if start else Codec(recipe.codec)
+        super().__init__(recipe, folder, codec, settings.steps, settings.learning_rate, settings.ema_decay)
+        if start:
+            check_codes(self.average, start.codec, recipe, self._file)
 
     def learn(self) -> dict[str, float]:
         codec = self.model
         assert isinstance(codec, Codec)
-        if self.step == 0:
+        if self.step == 0 and not self.recipe.start:
             levels = self._many(codec)
             codec.find_components(levels)
             codec.quantiser.initialise(torch.cat([codec.latents(some) for some in levels.split(1)]).flatten(0, 1), self.generator)
@@ -194,17 +201,23 @@ class CodecTrainer(Trainer):
 
 
 class PriorTrainer(Trainer):
-    """Learns the codes that the finished codec gives to the corpus, under the captions' attributes and vectors."""
+    """Learns the codes that the codec, from its first step on, gives to the corpus, under the captions' attributes and vectors."""
 
     part = "prior"
 
     def __init__(self, recipe: Recipe, folder: Path, report: Report = lambda _: None) -> None:
         settings = recipe.train_prior
         self.codec = trained_codec(recipe, folder).to(device_of(recipe)).eval()
+        start = started(recipe)
+        if start:
+            check_codes(self.codec, start.codec, recipe, folder / "codec.pt")
+        if not self.codec.quantiser.vectors.any():
+            raise EngineError(f"{folder / 'codec.pt'} has no codes yet, they come with the first step: gridtone train codec")
         self.crops, self.held_out = (_code_crops(recipe, folder, name, self.codec, report) for name in ("corpus", "held_out"))
         torch.manual_seed(recipe.seed)
-        prior = Prior(recipe.prior)
-        prior.codes.begin(self.codec.quantiser.vectors)
+        prior = start.prior if start else Prior(recipe.prior)
+        if not start:
+            prior.codes.begin(self.codec.quantiser.vectors)
         super().__init__(recipe, folder, prior, settings.steps, settings.learning_rate, settings.ema_decay)
 
     def learn(self) -> dict[str, float]:
@@ -239,15 +252,23 @@ class PriorTrainer(Trainer):
         return {"held_out_loss": float(np.mean(losses))}
 
 
+def check_codes(ours: nn.Module, theirs: Codec, recipe: Recipe, file: Path) -> None:
+    """Raises EngineError if the codec in `file` has not the codes of the weights that the recipe starts from."""
+    assert isinstance(ours, Codec)
+    if not torch.equal(ours.quantiser.vectors.cpu(), theirs.quantiser.vectors):
+        raise EngineError(f"{file} has other codes than the weights in {recipe.start}, and their prior knows only those; train in another folder or remove it")
+
+
 @torch.inference_mode()
 def examine_codec(trainer: Trainer, codec: Codec) -> dict[str, float]:
-    """The levels' relative error in dB on held-out pieces, whole, with the decoder left out and with the quantiser left out; and the share of codes in use."""
+    """The levels' relative error in dB on held-out pieces, as many as the recipe says: whole, with the decoder left out and with the quantiser
+    left out; and the share of codes in use."""
     shards = Shards(trainer.folder / "held_out")
     hop = trainer.recipe.codec.hop
     frames = round(min(HELD_OUT_SECONDS, shards.seconds) * SAMPLE_RATE) // hop * hop
     errors: dict[str, list[float]] = {"": [], "_without_decoder": [], "_without_codes": []}
     used = []
-    for number in range(len(shards)):
+    for number in np.linspace(0, len(shards) - 1, min(len(shards), trainer.recipe.corpus.held_out_pieces)).astype(int):
         audio = torch.from_numpy(shards.samples(number, 0, frames))[None].to(trainer.device)
         levels = codec.levels(audio)
         latents = codec.latents(levels)
@@ -309,16 +330,45 @@ def device_of(recipe: Recipe) -> str:
 
 def render_corpus(recipe: Recipe, folder: Path, max_minutes: float = math.inf, report: Report = lambda _: None) -> bool:
     """Render the training and the held-out music. False if the time was up first; what is there stays."""
-    from gridtone_engine.undertone.corpus import write_shards
-
-    begun, settings = time.monotonic(), recipe.corpus
-    sets: list[tuple[str, int, Iterator[int]]] = [
-        ("held_out", settings.held_out_pieces, write_shards(folder / "held_out", settings.held_out_pieces, settings.seconds, "held_out")),
-        ("corpus", settings.pieces, write_shards(folder / "corpus", settings.pieces, settings.seconds, processes=settings.processes)),
+    settings = recipe.corpus
+    sets = [
+        ("rendering held_out", settings.held_out_pieces, write_shards(folder / "held_out", settings.held_out_pieces, settings.seconds, "held_out")),
+        ("rendering corpus", settings.pieces, write_shards(folder / "corpus", settings.pieces, settings.seconds, processes=settings.processes)),
     ]
+    return _in_time(sets, max_minutes, report)
+
+
+def cut_corpus(recipe: Recipe, folder: Path, max_minutes: float = math.inf, report: Report = lambda _: None) -> tuple[bool, list[str]]:
+    """Cut the recipe's recordings, some of them held out, and render the composer's pieces that go with them. False if the time was up first; what is there
+    stays. Also says, for a person, what was used, and what was not and why.
+
+    Raises ValueError if too few recordings can be used.
+    """
+    settings, corpus, held_out = recipe.corpus, folder / "corpus", folder / "held_out"
+    found, wrong = find_recordings(Path(recipe.recordings), settings.seconds)
+    trained, judged = held_apart(found, settings.held_out_share, recipe.seed)
+    if not (trained and judged):
+        raise ValueError("\n".join([*wrong, TOO_FEW.format(recipe.recordings)]))
+    sets = [
+        ("cutting recordings that are held out", len(judged), cut(judged, held_out, settings.seconds, "held_out", wrong)),
+        ("cutting recordings", len(trained), cut(trained, corpus, settings.seconds, "train", wrong)),
+    ]
+    if settings.composed:
+        rendered = write_shards(corpus, settings.pieces, settings.seconds, processes=settings.processes, recordings=trained)
+        sets.append(("rendering the composer's pieces", settings.pieces, rendered))
+    finished = _in_time(sets, max_minutes, report)
+    used = [len([*place.glob("recording_*.npy")]) for place in (corpus, held_out)]
+    if finished and not all(used):
+        raise ValueError("\n".join([*wrong, TOO_FEW.format(recipe.recordings)]))
+    unclear = [f"{one.path}: its caption says {', '.join(map(repr, one.ignored))}, which was not understood" for one in found if one.ignored]
+    return finished, [*unclear, *wrong, f"{sum(used)} recordings are in, {used[1]} of them held out; {len(wrong)} files were left out"]
+
+
+def _in_time(sets: list[tuple[str, int, Iterator[int]]], max_minutes: float, report: Report) -> bool:
+    begun = time.monotonic()
     for name, wanted, written in sets:
         for done in written:
-            report(Progress(min(1.0, done / wanted), f"rendering {name}: {done} of {wanted} pieces"))
+            report(Progress(min(1.0, done / wanted), f"{name}: {done} of {wanted}"))
             if time.monotonic() - begun > 60 * max_minutes and done < wanted:
                 return False
     return True
