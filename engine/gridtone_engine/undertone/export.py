@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from gridtone_engine.engine import EngineError
@@ -24,7 +24,7 @@ from gridtone_engine.undertone.generate import Model
 from gridtone_engine.undertone.lead_sheet import SHEET_WIDTH
 from gridtone_engine.undertone.onnx_model import OnnxModel
 from gridtone_engine.undertone.prior import Prior
-from gridtone_engine.undertone.torch_model import LARGE, ROW_SCALES, WEIGHTS, TorchModel, packed, together
+from gridtone_engine.undertone.torch_model import LARGE, WEIGHTS, TorchModel, packed, together
 
 OPSET = 17
 LARGEST_DIFFERENCE = 0.1
@@ -66,7 +66,7 @@ def export(recipe: Recipe, run: Path, output: Path, *, polished: bool = False) -
 def export_model(codec: Codec, prior: Prior, name: str, output: Path) -> Iterator[str]:
     output.mkdir(parents=True, exist_ok=True)
     reference = TorchModel(codec, prior)
-    save_file(packed(together(codec, prior).state_dict()), output / WEIGHTS)
+    (output / WEIGHTS).write_bytes(save(packed(together(codec, prior))))  # save_file lets nobody else read it
     described = {"model": f"undertone {name}", "licence": "Apache-2.0", "codec": asdict(codec.config), "prior": asdict(prior.config)}
     (output / "undertone.json").write_text(json.dumps(described, indent=2), encoding="utf-8")
     stored = TorchModel.load(output, "cpu")
@@ -111,7 +111,7 @@ def _write(network: nn.Module, inputs: tuple[Tensor, ...], axes: dict[str, dict[
         if int8:
             stored = load_file(path.parent / WEIGHTS)
             graph = onnx.load(plain).graph
-            # those under a name of their own are stacks, for which the runtime has no int8, or stand in rows
+            # linear layers are under no name of ours: the exporter has transposed them
             matrices = {weight.name for weight in graph.initializer if prod(weight.dims) >= LARGE} - stored.keys()
             kept = [node.name for node in graph.node if node.op_type == "MatMul" and not matrices & set(node.input)]
             quantize_dynamic(plain, path, op_types_to_quantize=["MatMul", "Gemm"], nodes_to_exclude=kept, per_channel=True, weight_type=QuantType.QInt8)
@@ -119,21 +119,18 @@ def _write(network: nn.Module, inputs: tuple[Tensor, ...], axes: dict[str, dict[
 
 
 def _share(path: Path, stored: dict[str, Tensor]) -> None:
-    """Let a network read what is large from the weights beside it. What it wants in 32 bits is made when it is opened: onnxruntime folds constants."""
+    """Let a network read what is large from the weights beside it. What is kept in 16 bits becomes 32 when it is opened: onnxruntime folds constants."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
     from onnx.external_data_helper import set_external_data
 
     network, weights = onnx.load(path), (path.parent / WEIGHTS).read_bytes()
     graph = network.graph
-    for tensor in [tensor for tensor in graph.initializer if tensor.name + ROW_SCALES in stored]:
-        name, last = tensor.name, len(tensor.dims) - 1
-        int8, cast, scaled, scales = (name + end for end in (".int8", ".cast", ".scaled", ROW_SCALES))
-        graph.initializer.remove(tensor)
-        graph.initializer.extend([numpy_helper.from_array(stored[name].numpy(), int8), numpy_helper.from_array(stored[scales].numpy(), scales)])
-        graph.node.insert(0, helper.make_node("Transpose", [scaled], [name], perm=[*range(last - 1), last, last - 1]))
-        graph.node.insert(0, helper.make_node("Mul", [cast, scales], [scaled]))
-        graph.node.insert(0, helper.make_node("Cast", [int8], [cast], to=TensorProto.FLOAT))
+    for tensor in graph.initializer:
+        if tensor.name in stored and stored[tensor.name].dtype == torch.float16:
+            name, short = tensor.name, tensor.name + ".float16"
+            tensor.CopyFrom(numpy_helper.from_array(stored[name].numpy(), short))
+            graph.node.insert(0, helper.make_node("Cast", [short], [name], to=TensorProto.FLOAT))
     for tensor in graph.initializer:
         if len(tensor.raw_data) >= LARGE and (offset := weights.find(tensor.raw_data)) >= 0:
             set_external_data(tensor, WEIGHTS, offset, len(tensor.raw_data))

@@ -17,7 +17,7 @@ from gridtone_engine.undertone.prior import Prior, rotations
 
 WEIGHTS = "weights.safetensors"
 LARGE = 16_384
-"""Numbers of a tensor, from which on it is kept in 8 bits."""
+"""Numbers of a tensor, from which on it is kept in fewer bits."""
 ROW_SCALES = ".row_scales"
 
 
@@ -26,23 +26,26 @@ def together(codec: Codec, prior: Prior) -> nn.ModuleDict:
     return nn.ModuleDict({"codec": codec, "prior": prior})
 
 
-def packed(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Large matrices in int8, scaled row by row and transposed, so that onnxruntime can read them from the same file; the rest as it is."""
+def packed(networks: nn.Module) -> dict[str, Tensor]:
+    """What is kept of weights: linear layers, which onnxruntime computes in 8 bits, in int8, transposed as it reads them and with a scale for each row; other
+    large tensors in 16 bits, small ones in 32.
+    """
+    linear = {f"{name}.weight" for name, part in networks.named_modules() if isinstance(part, nn.Linear)}
     kept = {}
-    for name, weight in weights.items():
-        if weight.numel() >= LARGE and weight.dim() > 1 and weight.shape[-2] > 1:
-            scales = weight.abs().amax(-1, keepdim=True).clamp(min=1e-30) / 127
-            kept[name] = (weight / scales).round().to(torch.int8).mT.contiguous()
-            kept[name + ROW_SCALES] = scales.mT.contiguous()
-        else:
+    for name, weight in networks.state_dict().items():
+        if weight.numel() < LARGE:
             kept[name] = weight
+        elif name in linear:
+            scales = weight.abs().amax(1, keepdim=True).clamp(min=1e-30) / 127
+            kept[name] = (weight / scales).round().to(torch.int8).T.contiguous()
+            kept[name + ROW_SCALES] = scales
+        else:
+            kept[name] = weight.half()
     return kept
 
 
 def unpacked(kept: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {
-        name: (weight * kept[name + ROW_SCALES]).mT if name + ROW_SCALES in kept else weight for name, weight in kept.items() if not name.endswith(ROW_SCALES)
-    }
+    return {name: weight.T * kept[name + ROW_SCALES] if weight.dtype == torch.int8 else weight for name, weight in kept.items() if ROW_SCALES not in name}
 
 
 class TorchSteps:
