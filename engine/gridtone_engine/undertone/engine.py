@@ -1,6 +1,6 @@
 """undertone as an engine of gridtone: prompts in, renditions out; and music without end, under prompts that change.
 
-Nothing here imports torch or onnxruntime until an engine is opened, so that its name and its refusals are known where neither is installed.
+Nothing here imports torch or onnxruntime until an engine is opened: its name and its refusals are there at once, and torch need not be installed.
 """
 
 import json
@@ -179,20 +179,18 @@ class Undertone:
 
 
 def _open(folder: Path, runtime: str, device: str | None, threads: int) -> Model:
-    try:
-        if runtime == "onnx":
-            if device not in (None, "cpu"):
-                raise EngineError(f"onnxruntime runs undertone on the CPU; for {device} choose runtime=torch")
-            from gridtone_engine.undertone.onnx_model import OnnxModel
+    if runtime == "onnx":
+        if device not in (None, "cpu"):
+            raise EngineError(f"onnxruntime runs undertone on the CPU; for {device} choose runtime=torch")
+        from gridtone_engine.undertone.onnx_model import OnnxModel
 
-            return OnnxModel(folder, threads)
-        if runtime == "torch":
+        return OnnxModel(folder, threads)
+    if runtime == "torch":
+        try:
             from gridtone_engine.undertone.torch_model import TorchModel
-
-            return TorchModel.load(folder, device, threads)
-    except ModuleNotFoundError as error:
-        extra = "undertone" if runtime == "onnx" else "torch"
-        raise EngineError(f"undertone needs {error.name}: pip install 'gridtone[{extra}]'") from error
+        except ModuleNotFoundError as error:
+            raise EngineError(f"undertone's runtime torch needs {error.name}: pip install 'gridtone[torch]'") from error
+        return TorchModel.load(folder, device, threads)
     raise EngineError(f"undertone runs by onnx or torch, not by {runtime!r}")
 
 
