@@ -133,7 +133,6 @@ def test_the_prior_may_learn_beside_the_codec(site, tmp_path):
 
 
 def test_recordings_are_used_to_their_end_and_no_further(site, tmp_path):
-    recipe = read_recipe(str(site / "mine.yaml"))
     found, wrong = find_recordings(site / "music", 2.0)
     assert [one.path.name for one in found] == ["calm.flac", "mono.wav", "night.flac", "torn.flac"] and len(wrong) == 3
     alone = site / "alone.yaml"
