@@ -10,8 +10,11 @@ from gridtone_engine.engine import EngineError
 
 LONGEST_WAVE = 10_000.0
 """Of the prior's rotary positions, in steps of one radian."""
-MIDDLE_HZ = (0, 90, 135, 185, 235, 290, 340, 395, 450, 510, 580, 660, 760, 880, 1000, 1150, 1350, 1650, 2100, 2800, 4000, 6500)
-"""Shares of the spectrum in which music varies about alike: a few semitones each where most notes lie."""
+LOW_HZ = (0, 78, 109, 140, 171, 203, 234, 265, 296, 343, 406, 453, 515, 578, 640, 718, 796, 875, 953)
+HIGH_HZ = (1031, 1125, 1203, 1281, 1359, 1453, 1562, 1718, 1843, 2000, 2156, 2343, 2539, 2820, 3195, 3593, 5000)
+MIDDLE_HZ, SIDE_HZ = LOW_HZ + HIGH_HZ, (0, 500, 1750, 5000)
+"""Shares of the spectrum: of all ways to cut it into as many, the one that loses least at 10 bits each, if music's levels were Gaussian (reverse
+water-filling on their covariance): a semitone or two each where most notes lie."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +37,9 @@ class CodecConfig:
     """Of a spectrum, that are bands of their own; further up bands grow with frequency, as the ear's do."""
     middle_hz: tuple[int, ...] = MIDDLE_HZ
     """Where each codebook's share of the middle begins."""
-    side_hz: tuple[int, ...] = (0, 600)
+    side_hz: tuple[int, ...] = SIDE_HZ
     """And of the sides."""
-    latent_width: int = 24
+    latent_width: int = 16
     """Components of a share."""
     codes: int = 1024
 
@@ -89,11 +92,11 @@ class PriorConfig:
     depth: int
     heads: int
     window: int = 512
-    codebooks: int = len(MIDDLE_HZ) + 2
+    codebooks: int = len(MIDDLE_HZ) + len(SIDE_HZ)
     codes: int = 1024
-    heard_width: int = 24
-    """Numbers that stand for a code that is heard; at first they are the codec's."""
-    said_width: int = 64
+    heard_width: int = 17
+    """Numbers that stand for a code that is heard; at first they are the codec's, and a 1."""
+    said_width: int = 48
     """And for one that may be said: those, and some that tell apart what is said in different places."""
     together: int = 4
     """Codebooks that are chosen at once; each such group comes a step after the one below it."""
@@ -107,17 +110,17 @@ class PriorConfig:
 @dataclass(frozen=True, slots=True)
 class CorpusRecipe:
     pieces: int
+    """Of the composer."""
     seconds: float
     processes: int = 1
     held_out_pieces: int = 32
-    """Of the composer."""
-
-
-@dataclass(frozen=True, slots=True)
     held_out_share: float = 0.1
     """Of a user's recordings; at least one."""
     composed: float = 0.5
     """Share of the composer's pieces in every batch, where there are recordings."""
+
+
+@dataclass(frozen=True, slots=True)
 class CodecRecipe:
     steps: int
     batch: int = 8
@@ -175,17 +178,17 @@ class Recipe:
     threads: int = 1
     """Of the CPU."""
     sample_prompts: tuple[str, ...] = field(default=("calm, slow, warm pads", "专注、沉稳、有节奏"))
-
-
-RECIPES: dict[str, Recipe] = {
     recordings: str = ""
     """A folder with a user's own recordings to train on, each with a caption beside it where there is one: `name.wav`, `name.txt`."""
     start: str = ""
     """A folder with weights that training goes on from, or SHIPPED; empty: from nothing."""
+
+
+RECIPES: dict[str, Recipe] = {
     "tiny": Recipe(
         "tiny",
         CodecConfig(width=32, fast_blocks=1, slow_blocks=1, middle_hz=(0, 250, 500, 1000, 3000), side_hz=(0,), latent_width=8, codes=64),
-        PriorConfig(width=64, depth=2, heads=2, window=24, codebooks=6, codes=64, heard_width=8, said_width=16, together=2),
+        PriorConfig(width=64, depth=2, heads=2, window=24, codebooks=6, codes=64, heard_width=9, said_width=16, together=2),
         CorpusRecipe(pieces=32, seconds=2.0),
         CodecRecipe(steps=80, batch=4, crop_seconds=0.64, learning_rate=2e-3, ema_decay=0.95),
         PriorRecipe(steps=100, batch=4, crop_frames=20, learning_rate=2e-3, scored=3, ema_decay=0.95),
@@ -197,7 +200,7 @@ RECIPES: dict[str, Recipe] = {
         PriorConfig(width=256, depth=6, heads=4, window=256),
         CorpusRecipe(pieces=2048, seconds=20.0, processes=2),
         CodecRecipe(steps=2_000),
-        PriorRecipe(steps=4_000, batch=16, crop_frames=250, learning_rate=1.5e-3),
+        PriorRecipe(steps=3_600, batch=8, crop_frames=240, learning_rate=1.2e-3),
         PolishRecipe(steps=1_500),
     ),
     "base": Recipe(
@@ -211,11 +214,11 @@ RECIPES: dict[str, Recipe] = {
     ),
 }
 """`tiny` proves the way from end to end in a minute, `small` trains on two CPU cores, `base` wants one GPU."""
+SHIPPED = "shipped"
+"""As a recipe's `start`: the weights that come with gridtone."""
 
 
 def read_recipe(source: str) -> Recipe:
-SHIPPED = "shipped"
-"""As a recipe's `start`: the weights that come with gridtone."""
     """A recipe by its name, or from a YAML file that says which one it starts `from` and what differs; folders in it are seen from where the file lies.
 
     Raises ValueError for what no recipe has.

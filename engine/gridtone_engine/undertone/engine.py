@@ -39,6 +39,7 @@ class Undertone:
         guidance: float = 3.0,
         temperature: float = 1.0,
         top_p: float = 0.95,
+        forget: float = 0.0,
     ) -> None:
         """Open the model in the folder `weights`, as `gridtone train export` writes it; None: the one that comes with gridtone.
 
@@ -47,6 +48,7 @@ class Undertone:
         * `batch`: tracks at once; None: 64 if `device` is cuda, else 1. In 8 bits and in bfloat16 rounding depends on who is sampled together: only alone is
           a track the same to the last sample whatever else is asked for
         * `guidance`: how closely the prompt is followed; 1 leaves it to the model and is twice as fast
+        * `forget`: share of its own past codes that the model does not see again: less of what sounds is let stand
         """
         folder = SHIPPED if weights is None else Path(weights).expanduser()
         if weights is None and not SHIPPED.exists():
@@ -55,7 +57,7 @@ class Undertone:
         described = json.loads((folder / "undertone.json").read_text("utf-8"))
         self.model, self.licence = str(described["model"]), str(described["licence"])
         self._batch = batch or (64 if device and device.startswith("cuda") else 1)
-        self._sampling = Sampling(guidance, temperature, top_p)
+        self._sampling = Sampling(guidance, temperature, top_p, forget)
         self.codec_config = self._model.codec_config
         self.sample_rate = self.codec_config.sample_rate
 
