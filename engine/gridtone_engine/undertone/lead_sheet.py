@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gridtone_engine.composer import compose
+from gridtone_engine.composer.compose import compose
 from gridtone_engine.composer.orchestra import beats_in_bar
 from gridtone_engine.composer.score import Score
 from gridtone_engine.prompt import Attributes
