@@ -65,9 +65,9 @@ def test_given_audio_is_continued(weights, tmp_path):
     times = np.arange(48_000) / 48_000
     soundfile.write(tmp_path / "given.wav", 0.2 * np.sin(2 * np.pi * 220 * times), 48_000)
     opened = Undertone(weights)
-    primed = Prompt("calm", 2.0, continue_from=tmp_path / "given.wav")
+    primed = Prompt("120 bpm", 6.0, continue_from=tmp_path / "given.wav")
     [track] = opened.sample([primed])
-    [free] = opened.sample([Prompt("calm", 2.0)])
+    [free] = opened.sample([Prompt("120 bpm", 6.0)])
     codec = opened._model
     expected = synthesised(codec.decode(codec.encode(engine.read_stereo(tmp_path / "given.wav", 32_000)[None]))[0], codec.codec_config)
     heard = 16_000 - TINY.codec.reach_frames * TINY.codec.hop % 16_000
@@ -81,14 +81,30 @@ def test_given_audio_is_continued(weights, tmp_path):
 
 def test_the_stream_is_the_track_and_has_no_end(weights):
     opened = Undertone(weights)
-    prompt = Prompt("calm", 4.0, seed=3)
-    chunks = list(islice(opened.stream(prompt, chunk_seconds=0.48), 8))
+    prompt = Prompt("120 bpm", 6.0, seed=3)
+    chunks = list(islice(opened.stream(prompt, chunk_seconds=0.48), 9))
     [track] = opened.sample([prompt])
     streamed = np.concatenate(chunks, axis=1)
     same = min(streamed.shape[1], track.samples.shape[1])
     assert same > 3 * 32_000
-    safe = same - TINY.codec.reach_frames * TINY.codec.hop  # past it, the track's end is near
+    safe = min(same, 4 * 32_000) - TINY.codec.reach_frames * TINY.codec.hop  # past it, the track's end is near
     assert unlike(streamed[:, :safe], track.samples[:, :safe]) < 0.2, "8 bits round another stretch otherwise, a little"
+
+
+def test_a_track_rises_and_falls_over_a_bar_and_a_stream_rises(weights):
+    prompt = Prompt("120 bpm", 8.0, seed=3)
+    [track] = Undertone(weights).sample([prompt])
+    bar = round(track.bar_seconds * 32_000)
+    loudness = np.sqrt((track.samples**2).mean(axis=0))
+
+    def level(first, last):
+        return np.sqrt(np.mean(loudness[round(first) : round(last)] ** 2))
+
+    full = level(bar, len(loudness) - bar)
+    assert level(0, bar / 20) < 0.1 * full > level(len(loudness) - bar / 20, len(loudness))
+    assert level(0, bar / 4) < level(bar / 4, bar / 2) and full > 0
+    first = next(Undertone(weights).stream(prompt))
+    assert np.abs(first[:, : bar // 20]).max() < 0.2 * np.abs(track.samples).max()
 
 
 def test_the_prompt_of_a_stream_may_change_without_a_cut(weights):

@@ -23,6 +23,7 @@ from gridtone_engine.undertone.synthesis import Synthesis, synthesised
 SHIPPED = Path(__file__).parent / "weights"
 DECODED_AT_ONCE = 500
 """Frames."""
+LONGEST_FADE_SECONDS = 4.0
 
 
 class Undertone:
@@ -117,10 +118,12 @@ class Undertone:
         """
         config = self._model.codec_config
         stage = Stage(self._model, 1, self._sampling)
-        stage.seat(0, self._asked(prompt), prompt.seed, self._prime(prompt, limited=False))
+        asked, prime = self._asked(prompt), self._prime(prompt, limited=False)
+        stage.seat(0, asked, prompt.seed, prime)
+        fade = 0 if prime is not None else _fade_frames(asked, self.sample_rate)
         chunk = max(1, round(chunk_seconds * config.frame_rate))
         codes, start = np.zeros((self._model.prior_config.codebooks, 0), np.int64), 0
-        synthesis = Synthesis(config)
+        synthesis, played = Synthesis(config), 0
         while not cancelled():
             if (following := change()) is not None:
                 stage.ask(0, self._asked(following))
@@ -130,7 +133,9 @@ class Undertone:
                 [found] = stage.advance()
                 if found is not None:
                     codes = np.concatenate([codes, found[:, None]], axis=1)
-            yield np.clip(synthesis.play(decode_stretch(self._model, codes, start, start + chunk)), -1, 1)
+            samples = synthesis.play(decode_stretch(self._model, codes, start, start + chunk))
+            yield np.clip(samples * _rise(played, samples.shape[1], fade), -1, 1)
+            played += samples.shape[1]
             behind = max(0, start + chunk - config.reach_frames)
             codes, start = codes[:, behind:], start + chunk - behind
 
@@ -166,18 +171,32 @@ class Undertone:
         stretches = (decode_stretch(self._model, codes, start, min(count, start + DECODED_AT_ONCE)) for start in range(0, count, DECODED_AT_ONCE))
         pieces = [synthesis.play(levels) for levels in stretches]
         samples = np.concatenate([*pieces, synthesis.rest()], axis=1)[:, : round(prompt.seconds * self.sample_rate)]
+        frames, fade = samples.shape[1], _fade_frames(asked, self.sample_rate)
+        samples *= _rise(0, frames, fade)[::-1]
+        if prime is None:
+            samples *= _rise(0, frames, fade)
         return Rendition(
             prompt=prompt,
             samples=np.clip(samples, -1, 1),
             sample_rate=self.sample_rate,
             attributes=Attributes(),
             understanding=asked.understanding,
-            bar_seconds=asked.sheet.bar_beats * 60 / asked.sheet.tempo_bpm,
+            bar_seconds=asked.sheet.bar_seconds,
             first_bar_seconds=0.0 if prime is None else prime.shape[1] / self.codec_config.frame_rate,
             engine=self.name,
             model=self.model,
             licence=self.licence,
         )
+
+
+def _fade_frames(asked: Asked, sample_rate: int) -> int:
+    """Of what begins or ends: a bar, so that two tracks can be crossfaded on it."""
+    return round(min(asked.sheet.bar_seconds, LONGEST_FADE_SECONDS) * sample_rate)
+
+
+def _rise(first: int, count: int, fade: int) -> NDArray[np.float32]:
+    """What `count` samples from the `first` on are multiplied by, where the first `fade` samples rise from silence."""
+    return np.sin(0.5 * np.pi * np.clip((first + np.arange(count)) / max(fade, 1), 0, 1)).astype(np.float32)
 
 
 def _open(folder: Path, runtime: str, device: str | None, threads: int) -> Model:

@@ -68,6 +68,10 @@ class LeadSheet:
         self._seeds = (number for number in count(seed) if beats_in_bar(attributes.energy or 0.0, number) == self.bar_beats)
         self._chords = Chords(np.zeros(0), np.zeros((0, 24), np.float32))
 
+    @property
+    def bar_seconds(self) -> float:
+        return self.bar_beats * 60 / self.tempo_bpm
+
     def at(self, beats: float) -> NDArray[np.float32]:
         """(SHEET_WIDTH,) after so many beats; before the first one it is the first."""
         while max(beats, 0.0) + NEAR_BEATS >= self._end:
