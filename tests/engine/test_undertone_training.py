@@ -1,6 +1,8 @@
 """The trainer, from the corpus to weights that play, at toy size; and that what was stopped goes on as if it had not been."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -100,6 +102,40 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(rendered, tmp_path):
         part.save()
     ours, theirs = (trained_codec(recipe, folder).state_dict() for folder in (through, stopped))
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+SEVERAL = """
+import sys
+from pathlib import Path
+import torch
+from gridtone_engine.undertone.configs import RECIPES
+from gridtone_engine.undertone.train import CodecTrainer
+
+trainer = CodecTrainer(RECIPES["tiny"], Path(sys.argv[1]))
+seen = []
+for _ in range(3):
+    seen.append(trainer.batch_number)
+    trainer._advance()
+weight = trainer.model.decoder.write[-1].weight
+print(f"rank {trainer.rank} of {trainer.processes}: batches {seen}, sum {weight.double().abs().sum().item():.12f}\\n", end="", flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_several_processes_learn_one_model_from_batches_of_their_own(rendered, tmp_path):
+    run = run_of(rendered, tmp_path)
+    (tmp_path / "several.py").write_text(SEVERAL)
+
+    def sums(*start):
+        done = subprocess.run([sys.executable, *start, str(tmp_path / "several.py"), str(run)], capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        return dict(sorted(line.split(", sum ") for line in done.stdout.splitlines()))
+
+    together = sums("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    assert list(together) == ["rank 0 of 2: batches [0, 2, 4]", "rank 1 of 2: batches [1, 3, 5]"]
+    alone = sums()
+    assert list(alone) == ["rank 0 of 1: batches [0, 1, 2]"]
+    assert len(set(together.values())) == 1 != len({*together.values(), *alone.values()})
 
 
 @pytest.mark.slow

@@ -76,7 +76,7 @@ class Adversary(Trainer):
     def learn(self) -> dict[str, float]:
         settings, codec = self.recipe.polish, self.model
         assert isinstance(codec, Codec)
-        levels = codec.levels(self.crops.batch(self.step).to(self.device))
+        levels = codec.levels(self.crops.batch(self.batch_number).to(self.device))
         with torch.no_grad():
             codes = codec.quantiser.encode(codec.latents(levels))
         with self._half():

@@ -1,5 +1,6 @@
 """What the trainers read: crops of audio for the codec; codes, conditions and sentence vectors for the prior. A step's batch follows from its number alone."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -48,7 +49,7 @@ def encode_shards(shards: Shards, codec: Codec, path: Path) -> Iterator[float]:
             codes = codec.encode(torch.from_numpy(shards.samples(number))[None].to(device))
         found.append(codes[0].cpu().numpy().astype(np.uint16))
         yield (number + 1) / len(shards)
-    partial = path.with_suffix(".part")
+    partial = path.with_suffix(f".{os.getpid()}.part")
     with partial.open("wb") as stream:
         np.save(stream, np.stack(found))
     partial.replace(path)

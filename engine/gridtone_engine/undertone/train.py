@@ -6,6 +6,7 @@ A run's folder holds `corpus/` and `held_out/` (music in pieces), `codec.pt` and
 
 import json
 import math
+import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 import soundfile
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from gridtone_engine.engine import EngineError, Progress
 from gridtone_engine.prompt import Prompt
@@ -53,6 +54,7 @@ class Trainer(ABC):
         torch.set_float32_matmul_precision("high")
         self.recipe, self.folder, self.steps, self.learning_rate, self.ema_decay = recipe, folder, steps, learning_rate, ema_decay
         self.device = torch.device(device_of(recipe))
+        self.rank, self.processes = join(self.device)
         self.model = model.to(self.device)
         self.average = deepcopy(self.model).requires_grad_(False)
         self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=learning_rate, betas=(0.9, 0.95), weight_decay=0.01)
@@ -73,8 +75,10 @@ class Trainer(ABC):
         begun = saved = logged = time.monotonic()
         first = self.step
         with Log(self.folder, self.part) as log:
-            while self.step < self.steps and time.monotonic() - begun < 60 * max_minutes:
+            while self.step < self.steps and self._agreed(time.monotonic() - begun < 60 * max_minutes):
                 scores = self._advance()
+                if self.rank:
+                    continue
                 now = time.monotonic()
                 left = (now - begun) / (self.step - first) * (self.steps - self.step)
                 report(Progress(self.step / self.steps, f"{self.part}: step {self.step:,} of {self.steps:,}, loss {scores['loss']:.3f}, {duration(left)} left"))
@@ -87,6 +91,8 @@ class Trainer(ABC):
                     self.save()
                     log.write(self.step, self.examine())
                     saved = time.monotonic()
+            if self.rank:
+                return self.step >= self.steps
             self.save()
             if self.step > first:
                 log.write(self.step, self.examine())
@@ -98,6 +104,7 @@ class Trainer(ABC):
             group["lr"] = rate
         self.optimiser.zero_grad(set_to_none=True)
         scores = self.learn()
+        self._share_gradients()
         if not math.isfinite(scores["loss"]):
             raise EngineError(f"training the {self.part}: the loss is {scores['loss']} at step {self.step}; go on from {self._file} with a lower learning_rate")
         gradient = nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -109,6 +116,26 @@ class Trainer(ABC):
                 ours.copy_(theirs)
         self.step += 1
         return {**scores, "gradient": float(gradient), "learning_rate": rate}
+
+    @property
+    def batch_number(self) -> int:
+        """Of this process's batch: no other step and no other process has it."""
+        return self.step * self.processes + self.rank
+
+    def _share_gradients(self) -> None:
+        """Every process goes on with the mean of all."""
+        if self.processes > 1:
+            gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
+            together = nn.utils.parameters_to_vector(gradients) / self.processes
+            distributed.all_reduce(together)
+            nn.utils.vector_to_parameters(together, gradients)
+
+    def _agreed(self, on: bool) -> bool:
+        """What the first process says: clocks differ."""
+        said = torch.tensor([float(on)], device=self.device)
+        if self.processes > 1:
+            distributed.broadcast(said, 0)
+        return bool(said.item())
 
     @property
     def _file(self) -> Path:
@@ -180,7 +207,7 @@ class CodecTrainer(Trainer):
             codec.quantiser.initialise(torch.cat([codec.latents(some) for some in levels.split(1)]).flatten(0, 1), self.generator)
             del levels
         with torch.no_grad():
-            levels = codec.levels(self.crops.batch(self.step).to(self.device))
+            levels = codec.levels(self.crops.batch(self.batch_number).to(self.device))
             codes = codec.quantiser.encode(codec.latents(levels))
         with self._half():
             decoded = codec.decode(codes)
@@ -192,7 +219,8 @@ class CodecTrainer(Trainer):
     def _many(self, codec: Codec) -> Tensor:
         """Levels of crops that no step sees, some `LATENTS_PER_CODE` code frames a code, (crops, spectra, numbers)."""
         frames = self.crops.frames // self.recipe.codec.hop * self.recipe.train_codec.batch
-        batches = range(self.steps, self.steps - (-LATENTS_PER_CODE * self.recipe.codec.codes // frames))
+        first = self.steps * self.processes
+        batches = range(first, first - (-LATENTS_PER_CODE * self.recipe.codec.codes // frames))
         return torch.cat([codec.levels(self.crops.batch(number).to(self.device)) for number in batches])
 
     def examine(self) -> dict[str, float]:
@@ -222,7 +250,7 @@ class PriorTrainer(Trainer):
 
     def learn(self) -> dict[str, float]:
         books = torch.randperm(self.recipe.prior.codebooks, generator=self.generator)[: self.recipe.train_prior.scored]
-        loss = self._loss(self.model, self.crops, self.step, books.to(self.device), self.recipe.train_prior.blurred)
+        loss = self._loss(self.model, self.crops, self.batch_number, books.to(self.device), self.recipe.train_prior.blurred)
         loss.backward()
         return {"loss": loss.item()}
 
@@ -322,6 +350,17 @@ class Log:
         self._lines.close()
         if self._board:
             self._board.close()
+
+
+def join(device: torch.device) -> tuple[int, int]:
+    """This process's number and how many there are, where torchrun started several; alone: (0, 1)."""
+    if "WORLD_SIZE" not in os.environ:
+        return 0, 1
+    if not distributed.is_initialized():
+        if device.type == "cuda":
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return distributed.get_rank(), distributed.get_world_size()
 
 
 def device_of(recipe: Recipe) -> str:
