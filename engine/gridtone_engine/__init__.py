@@ -15,7 +15,7 @@ What lives here:
 * `auto.py`     which engine `auto` stands for, and why
 * `composer/`   composes and renders on the CPU: the default on any machine
 * `jukebox/`    Jukebox (Dhariwal et al. 2020) in today's PyTorch: loads the published checkpoints, whose licence is noncommercial
-* `undertone/` a small model of our own: what trains it and what plays it; its weights are not there yet
+* `undertone/`  a small model of our own: its weights, what trains them and what plays them
 
 An engine is deterministic: the same prompt with the same seed gives the same samples on the same machine.
 """

@@ -22,9 +22,8 @@ def choose_engine(name: str, options: Mapping[str, Any]) -> Chosen:
     if name != AUTO:
         return Chosen(name, options)
     good, why = judge_weights(options.get("weights"))
-    package, extra = ("torch", "torch") if options.get("runtime") == "torch" else ("onnxruntime", "undertone")
-    if good and find_spec(package) is None:
-        good, why = False, f"{why}, but needs {package}: pip install 'gridtone[{extra}]'"
+    if good and options.get("runtime") == "torch" and find_spec("torch") is None:
+        good, why = False, f"{why}, but needs torch: pip install 'gridtone[torch]'"
     return Chosen("undertone", options, f"undertone, because {why}") if good else Chosen("composer", {}, f"the composer, because {why}")
 
 

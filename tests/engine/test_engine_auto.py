@@ -85,9 +85,10 @@ def test_without_weights_a_table_or_the_runtime_auto_is_the_composer(weights, tm
     judge(weights, TEMPO)
     monkeypatch.setattr(engine, "SHIPPED", weights)
     assert judge_weights()[0] and choose_engine("auto", {}).name == "undertone"
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    assert choose_engine("auto", {}).name == "composer" and "pip install 'gridtone[undertone]'" in choose_engine("auto", {}).why
-    assert choose_engine("auto", {"runtime": "torch"}).name == "undertone"
+    monkeypatch.setitem(sys.modules, "torch", None)
+    torch = choose_engine("auto", {"runtime": "torch"})
+    assert torch.name == "composer" and "pip install 'gridtone[torch]'" in torch.why
+    assert choose_engine("auto", {}).name == "undertone"
 
 
 def test_generate_says_which_engine_auto_was(weights, tmp_path):

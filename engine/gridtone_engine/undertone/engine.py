@@ -14,6 +14,7 @@ import soundfile
 from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
+from gridtone_engine.composer import master
 from gridtone_engine.engine import EngineError, Progress, Rendition
 from gridtone_engine.prompt import Attributes, Prompt
 from gridtone_engine.undertone.conditions import Asked, ask
@@ -70,6 +71,8 @@ class Undertone:
         cancelled: Callable[[], bool] = lambda: False,
     ) -> Iterator[Rendition]:
         """As many tracks at once as the batch has seats; who finishes makes room for the next. A track that continues audio begins with it.
+
+        Tracks are levelled as the composer's are, rises softened, and rise and fall over a bar.
 
         Raises EngineError where a prompt's length, key, instruments or audio make no sense, before anything is sampled.
         """
@@ -171,6 +174,7 @@ class Undertone:
         stretches = (decode_stretch(self._model, codes, start, min(count, start + DECODED_AT_ONCE)) for start in range(0, count, DECODED_AT_ONCE))
         pieces = [synthesis.play(levels) for levels in stretches]
         samples = np.concatenate([*pieces, synthesis.rest()], axis=1)[:, : round(prompt.seconds * self.sample_rate)]
+        master.level(samples, self.sample_rate)
         frames, fade = samples.shape[1], _fade_frames(asked, self.sample_rate)
         samples *= _rise(0, frames, fade)[::-1]
         if prime is None:

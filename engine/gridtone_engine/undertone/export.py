@@ -65,6 +65,7 @@ def export(recipe: Recipe, run: Path, output: Path, *, polished: bool = False) -
 
 def export_model(codec: Codec, prior: Prior, name: str, output: Path) -> Iterator[str]:
     output.mkdir(parents=True, exist_ok=True)
+    (output / "evaluation.json").unlink(missing_ok=True)  # of other weights, if there is one
     reference = TorchModel(codec, prior)
     (output / WEIGHTS).write_bytes(save(packed(together(codec, prior))))  # save_file lets nobody else read it
     described = {"model": f"undertone {name}", "licence": "Apache-2.0", "codec": asdict(codec.config), "prior": asdict(prior.config)}
