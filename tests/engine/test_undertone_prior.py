@@ -131,7 +131,7 @@ def test_a_prompt_that_changes_bends_the_music_from_then_on(model):
 def test_choice_follows_chances_and_leaves_out_the_unlikely():
     logits = np.log(np.array([0.5, 0.3, 0.15, 0.05], np.float32))
     draws = (np.arange(1000) + 0.5) / 1000
-    found = choose(np.tile(logits, (1000, 1)), draws, Sampling(top_p=0.9))
+    found = choose(np.tile(logits, (1000, 1)), draws, Sampling(temperature=1.0, top_p=0.9))
     assert np.allclose(np.bincount(found, minlength=4) / 1000, np.array([0.5, 0.3, 0.15, 0]) / 0.95, atol=0.002)
     cold = choose(np.tile(logits, (1000, 1)), draws, Sampling(temperature=0.01))
     assert (cold == 0).all()

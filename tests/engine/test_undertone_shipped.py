@@ -13,8 +13,6 @@ from gridtone_engine.undertone.export import LARGEST_DIFFERENCE, compare
 from gridtone_engine.undertone.onnx_model import OnnxModel
 from gridtone_engine.undertone.torch_model import TorchModel
 
-pytestmark = pytest.mark.skipif(not SHIPPED.exists(), reason="no weights are shipped yet")
-
 
 def played(path, text, *more, seconds=4):
     """Sound, (frames, 2), and what was said."""

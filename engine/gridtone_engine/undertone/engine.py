@@ -38,10 +38,10 @@ class Undertone:
         device: str | None = None,
         threads: int = 1,
         batch: int | None = None,
-        guidance: float = 3.0,
-        temperature: float = 1.0,
-        top_p: float = 0.95,
-        forget: float = 0.0,
+        guidance: float = 2.5,
+        temperature: float = 0.95,
+        top_p: float = 1.0,
+        forget: float = 0.15,
     ) -> None:
         """Open the model in the folder `weights`, as `gridtone train export` writes it; None: the one that comes with gridtone.
 

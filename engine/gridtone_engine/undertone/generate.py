@@ -54,11 +54,11 @@ class Model(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    guidance: float = 3.0
+    guidance: float = 2.5
     """How much further than without the prompt: 1 follows the model, more follows the prompt."""
-    temperature: float = 1.0
-    top_p: float = 0.95
-    forget: float = 0.0
+    temperature: float = 0.95
+    top_p: float = 1.0
+    forget: float = 0.15
     """Share of a track's own past codes that the model does not see again, as in training: who sees all of them lets what sounds stand."""
 
 
