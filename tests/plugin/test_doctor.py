@@ -37,7 +37,7 @@ def broker() -> Iterator[RunningBroker]:
 
 def source(broker: RunningBroker, **settings: Any) -> MqttConfig:
     topic = MqttTopic(topic="doctor/{point...}", point="{point}", value_path="value", time_path="time")
-    return MqttConfig(**{"name": "field", "host": broker.host, "port": broker.port, "topics": [topic], "session_seconds": 0} | settings)
+    return MqttConfig(**{"name": "field", "host": broker.host, "port": broker.port, "topics": [topic], "protocol": "3.1.1", "session_seconds": 0} | settings)
 
 
 def test_this_machine_passes():
