@@ -5,8 +5,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from scipy.signal import stft
 from undertone_miniature import miniature
 
+from gridtone_engine.undertone import synthesis
 from gridtone_engine.undertone.codec import Codec
 from gridtone_engine.undertone.configs import RECIPES
 from gridtone_engine.undertone.losses import relative_error
@@ -36,8 +38,8 @@ def test_sound_from_levels_has_the_levels():
     assert sound.shape == audio.shape and np.isfinite(sound).all()
     again = levels_of(sound[None], TINY)[0]
     middle = slice(10, -10)
-    magnitudes, wanted = again[middle], levels[middle]
-    assert np.linalg.norm(magnitudes - wanted) < 0.2 * np.linalg.norm(wanted)
+    found, wanted = again[middle], levels[middle]
+    assert np.linalg.norm(found - wanted) < 0.2 * np.linalg.norm(wanted)
     without_order = np.fft.irfft(np.fft.rfft(sound) * np.exp(2j * np.pi * np.random.default_rng(0).random(sound.shape[1] // 2 + 1)), sound.shape[1])
     scattered = levels_of(without_order[None].astype(np.float32), TINY)[0][middle]
     assert np.linalg.norm(scattered - wanted) > 0.3 * np.linalg.norm(wanted), "the measure tells wrong phases"
@@ -53,11 +55,41 @@ def test_a_tone_stays_one_tone():
     assert (spectrum[np.abs(hertz - 443.7) < 5] ** 2).sum() > 0.98 * (spectrum**2).sum()
 
 
-def test_stretches_join_without_a_seam():
+def test_a_steady_tone_stays_as_loud():
+    times = np.arange(3 * TINY.sample_rate) / TINY.sample_rate
+    chord = sum(0.1 * np.sin(2 * np.pi * hertz * times) for hertz in (220.0, 277.2, 1318.5)).astype(np.float32)
+    sound = synthesised(levels_of(np.stack([chord, chord])[None], TINY)[0], TINY)[0, 16_000:-16_000]
+    loudness, asked = (np.sqrt((whole.reshape(-1, 3_200) ** 2).mean(axis=1)) for whole in (sound, chord[16_000:-16_000]))
+    assert np.abs(loudness / asked - 1).max() < 0.1
+    assert np.abs(np.diff(sound)).max() < 1.5 * np.abs(np.diff(chord)).max(), "no clicks"
+
+
+def test_iterations_bring_the_spectrum_closer(monkeypatch):
+    audio = music(2.0)
+    levels = levels_of(audio[None], TINY)[0]
+    wanted, better = (magnitudes(sound) for sound in (audio, synthesised(levels, TINY)))
+    monkeypatch.setattr(synthesis, "ITERATIONS", 0)
+    begun = magnitudes(synthesised(levels, TINY))
+    assert np.linalg.norm(better - wanted) < 0.6 * np.linalg.norm(begun - wanted) < 0.1 * np.linalg.norm(wanted)
+
+
+def magnitudes(sound: np.ndarray) -> np.ndarray:
+    """Of all frequencies, not of bands, of middle and side, without the ends."""
+    both = np.stack([sound[0] + sound[1], sound[0] - sound[1]]) / 2
+    return np.abs(stft(both, nperseg=TINY.spectrum_size, noverlap=TINY.spectrum_size - 500)[2])[..., 20:-20]
+
+
+@pytest.mark.parametrize("count", [1, 7, 40])
+def test_stretches_join_without_a_seam(count):
     levels = levels_of(music(1.6)[None], TINY)[0]
-    synthesis = Synthesis(TINY)
-    pieces = [synthesis.play(levels[start : start + 40]) for start in range(0, len(levels), 40)]
-    assert np.abs(np.concatenate([*pieces, synthesis.rest()], axis=1) - synthesised(levels, TINY)).max() < 1e-5
+    stretches = Synthesis(TINY)
+    pieces = [stretches.play(levels[start : start + count]) for start in range(0, len(levels), count)]
+    assert np.abs(np.concatenate([*pieces, stretches.rest()], axis=1) - synthesised(levels, TINY)).max() < 1e-5
+
+
+@pytest.mark.parametrize("spectra", [0, 1, 3, 10])
+def test_every_spectrum_gives_a_hop_of_sound(spectra):
+    assert synthesised(np.ones((spectra, TINY.numbers), np.float32), TINY).shape == (2, spectra * TINY.spectrum_hop)
 
 
 def test_bands_are_bins_at_first_and_grow_with_frequency():

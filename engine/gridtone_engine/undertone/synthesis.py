@@ -3,12 +3,16 @@
 The codec says how loud each frequency is, not where its wave stands: in a few kbit/s there is no room for it. A steady tone's phase turns with its own
 frequency, which shows in the levels beside its peak, and a sudden sound's phases run straight over frequency, which shows in how the levels rise: phase
 gradient integration (Průša, Balazs and Søndergaard 2017), here from every peak to the bins around it, a whole spectrum at once.
+
+So a spectrum's phases begin. Then sound and spectra are made from each other in turn, the angles kept and the levels put back, which brings neighbours into
+line: real-time iterative spectrogram inversion with look-ahead (Zhu, Beauregard and Wyse 2007), with the momentum of the fast Griffin-Lim algorithm (Perraudin,
+Balazs and Søndergaard 2013). A spectrum is pending until the look-ahead has come; its phases are then settled, and the next begins from the best known so far.
 """
 
-from typing import Any
-
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+from scipy import fft, sparse
 
 from gridtone_engine.undertone.configs import CodecConfig
 
@@ -19,6 +23,12 @@ QUIETEST = 1e-4
 """Least magnitude whose phase follows its slope: some 100 dB below a full sine wave."""
 HANN_WIDTH = 0.25645
 """Of the Gaussian window that is most like Hann's, in squared lengths of the window."""
+LOOK_AHEAD = 5
+"""Spectra that come before one's phases are settled."""
+ITERATIONS = 2
+"""With every spectrum that comes: six times as many over each one."""
+MOMENTUM = 0.8
+"""Of each iteration's change, how much more is gone; above 1 angles do not settle."""
 
 
 def hann(size: int) -> Floats:
@@ -37,7 +47,7 @@ def levels_of(audio: Floats, config: CodecConfig) -> Floats:
     left, right = audio[:, 0, :samples], audio[:, 1, :samples]
     edge = (size - hop) // 2
     both = np.pad(np.stack([left + right, left - right], axis=1) / 2, ((0, 0), (0, 0), (edge, size - hop - edge)))
-    pieces = np.lib.stride_tricks.sliding_window_view(both, size, axis=-1)[:, :, ::hop] * hann(size)
+    pieces = sliding_window_view(both, size, axis=-1)[:, :, ::hop] * hann(size)
     power = np.abs(np.fft.rfft(pieces, norm="ortho")) ** 2
     levels = (power @ pooling(config)) ** (LOUDNESS / 2)
     return levels.transpose(0, 2, 1, 3).reshape(levels.shape[0], levels.shape[2], -1).astype(np.float32)
@@ -62,35 +72,67 @@ class Synthesis:
 
     def __init__(self, config: CodecConfig) -> None:
         self._size, self._hop = config.spectrum_size, config.spectrum_hop
-        self._window, self._spreading = hann(self._size), spreading(config)
-        bins = self._size // 2 + 1
-        self._carrier = 2 * np.pi * self._hop * np.arange(bins) / self._size
-        self._channels = [_Phases(self._size, self._hop, self._carrier) for _ in range(2)]
-        self._sum, self._weight = np.zeros((2, self._size), np.float32), np.zeros(self._size, np.float32)
-        self._early = (self._size - self._hop) // 2
-        """Samples that the first window begins before the track."""
+        self._window, self._spreading = hann(self._size), sparse.csr_array(spreading(config))
+        self._gradients = _Gradients(self._size, self._hop)
+        pending, samples = (2, LOOK_AHEAD + 1, self._size // 2 + 1), LOOK_AHEAD * self._hop + self._size
+        self._magnitudes = np.zeros(pending, np.float32)
+        self._spectra, self._heard = np.zeros(pending, np.complex64), np.zeros(pending, np.complex64)
+        self._settled, self._weight = np.zeros((2, samples), np.float32), np.zeros(samples, np.float32)
+        self._early = (self._size - self._hop) // 2 + LOOK_AHEAD * self._hop
+        """Samples that the first pending window begins before the track."""
 
     def play(self, levels: Floats) -> Floats:
-        """Levels (spectra, 2 * bands) -> the audio that is complete with them, (2, frames): `spectra` hops, in all later than the levels by half a window."""
-        middle, side = ((part @ self._spreading).astype(np.float64) for part in np.split(levels, 2, axis=-1))
-        done = np.zeros((2, len(levels) * self._hop), np.float32)
-        spectra = np.stack([phases.follow(part) for phases, part in zip(self._channels, (middle, side), strict=True)])
-        pieces = np.fft.fftshift(np.fft.irfft(spectra, self._size, norm="ortho"), axes=-1).astype(np.float32) * self._window
-        for number in range(len(levels)):
-            self._sum += pieces[:, number]
-            self._weight += self._window**2
-            done[:, number * self._hop : (number + 1) * self._hop] = self._sum[:, : self._hop] / np.maximum(self._weight[: self._hop], 1e-3)
-            for buffer in (self._sum, self._weight):
-                buffer[..., : -self._hop] = buffer[..., self._hop :].copy()
-                buffer[..., -self._hop :] = 0
-        early = min(self._early, done.shape[1])
-        self._early -= early
-        return _left_right(done[:, early:])
+        """Levels (spectra, 2 * bands) -> the audio that is complete with them, (2, frames): `spectra` hops, in all later than the levels by half a window
+        and the look-ahead."""
+        both = np.stack([part @ self._spreading for part in np.split(levels, 2, axis=-1)], axis=1)
+        return self._sound([self._settle(magnitudes) for magnitudes in np.maximum(both, 0) ** (1 / LOUDNESS)])
 
     def rest(self) -> Floats:
-        """What is left after the last levels: half a window."""
+        """What is left after the last levels: the look-ahead and half a window."""
+        pieces = [self._settle() for _ in range(LOOK_AHEAD)]
         left = self._size - self._hop - (self._size - self._hop) // 2
-        return _left_right(self._sum[:, :left] / np.maximum(self._weight[:left], np.float32(1e-3)))
+        return self._sound([*pieces, self._normalised(self._settled)[:, :left]])
+
+    def _settle(self, magnitudes: Floats | None = None) -> Floats:
+        """Take in a spectrum, (2, bins), settle the oldest that is pending -> the hop that is complete with it, (2, hop)."""
+        if magnitudes is not None:
+            self._magnitudes[:, -1] = magnitudes
+            self._spectra[:, -1] = self._heard[:, -1] = magnitudes * np.exp(1j * self._gradients.phases(magnitudes, np.angle(self._spectra[:, -2])))
+            self._weight[-self._size :] += self._window**2
+        for _ in range(ITERATIONS):
+            self._iterate()
+        self._settled[:, : self._size] += self._pieces(self._spectra[:, 0])
+        done = self._normalised(self._settled)[:, : self._hop]
+        for pending in (self._magnitudes, self._spectra, self._heard):
+            pending[:, :-1], pending[:, -1] = pending[:, 1:], 0
+        for samples in (self._settled, self._weight):
+            samples[..., : -self._hop], samples[..., -self._hop :] = samples[..., self._hop :], 0
+        return done
+
+    def _iterate(self) -> None:
+        """Pending spectra to sound, beside what is settled, and back: angles are kept, levels are as asked."""
+        sound = self._settled.copy()
+        for place, piece in enumerate(self._pieces(self._spectra).swapaxes(0, 1)):
+            sound[:, place * self._hop : place * self._hop + self._size] += piece
+        windows = sliding_window_view(self._normalised(sound), self._size, axis=-1)[:, :: self._hop]
+        heard = fft.rfft(windows * self._window, norm="ortho")
+        ahead = heard + MOMENTUM * (heard - self._heard)
+        self._spectra, self._heard = ahead * (self._magnitudes / np.maximum(np.abs(ahead), 1e-12)), heard
+
+    def _pieces(self, spectra: NDArray[np.complex64]) -> Floats:
+        """Windowed once more, to be added where they overlap."""
+        return np.asarray(fft.irfft(spectra, self._size, norm="ortho") * self._window, np.float32)
+
+    def _normalised(self, sound: Floats) -> Floats:
+        """Added pieces by the windows that are there: at the ends and in the look-ahead they are fewer."""
+        return np.asarray(sound / np.maximum(self._weight, 1e-3), np.float32)
+
+    def _sound(self, pieces: list[Floats]) -> Floats:
+        """Pieces of middle and side -> left and right, from the track's begin on."""
+        both = np.concatenate([np.zeros((2, 0), np.float32), *pieces], axis=1)
+        early = min(self._early, both.shape[1])
+        self._early -= early
+        return np.stack([both[0] + both[1], both[0] - both[1]])[:, early:]
 
 
 def synthesised(levels: Floats, config: CodecConfig) -> Floats:
@@ -99,30 +141,26 @@ def synthesised(levels: Floats, config: CodecConfig) -> Floats:
     return np.concatenate([synthesis.play(levels), synthesis.rest()], axis=1)
 
 
-class _Phases:
-    """Of one channel."""
+class _Gradients:
+    """How phases run over frequency and time, as the levels tell."""
 
-    def __init__(self, size: int, hop: int, carrier: NDArray[np.float64]) -> None:
-        self._carrier, self._bins = carrier, np.arange(len(carrier))
+    def __init__(self, size: int, hop: int) -> None:
+        self._bins = np.arange(size // 2 + 1)
+        self._carrier = 2 * np.pi * hop * self._bins / size
         self._per_bin, self._per_hop = hop / (HANN_WIDTH * size), -HANN_WIDTH * size / hop
-        self._phases, self._turns, self._logarithms = np.zeros(len(carrier)), carrier, np.full(len(carrier), np.log(QUIETEST))
+        self._turns, self._logarithms = self._carrier, np.full(len(self._bins), np.log(QUIETEST))
 
-    def follow(self, levels: NDArray[np.float64]) -> NDArray[np.complex128]:
-        """Levels (spectra, bins) -> spectra whose phases go on from those before, the window's middle at sample 0."""
-        magnitudes = np.maximum(levels, 0) ** (1 / LOUDNESS)
-        logarithms = np.log(np.maximum(magnitudes, QUIETEST))
+    def phases(self, magnitudes: Floats, before: Floats) -> NDArray[np.float64]:
+        """Magnitudes of the next spectrum and phases of the one before -> its phases, all (2, bins), counted from the window's first sample: so what
+        sounds in its middle turns by half a circle a bin."""
+        logarithms = np.log(np.maximum(magnitudes, QUIETEST), dtype=np.float64)
         turns = self._carrier + self._per_bin * np.gradient(logarithms, axis=1)
-        slopes = self._per_hop * np.diff(logarithms, axis=0, prepend=self._logarithms[None])
+        slopes = self._per_hop * (logarithms - self._logarithms) + np.pi
         across = np.pad(np.cumsum((slopes[:, 1:] + slopes[:, :-1]) / 2, axis=1), ((0, 0), (1, 0)))
-        spectra = np.empty(levels.shape, np.complex128)
-        for number, heights in enumerate(logarithms):
-            peak = self._nearest_peak(heights)
-            gone_on = self._phases + (self._turns + turns[number]) / 2
-            self._phases = (gone_on[peak] + across[number] - across[number][peak]) % (2 * np.pi)
-            self._turns = turns[number]
-            spectra[number] = magnitudes[number] * np.exp(1j * self._phases)
-        self._logarithms = logarithms[-1]
-        return spectra
+        gone_on = before + (self._turns + turns) / 2
+        peaks = np.stack([self._nearest_peak(heights) for heights in logarithms])
+        self._turns, self._logarithms = turns, logarithms
+        return across + np.take_along_axis(gone_on - across, peaks, axis=1)
 
     def _nearest_peak(self, heights: NDArray[np.float64]) -> NDArray[np.int64]:
         """For every bin the peak on whose slope it lies."""
@@ -133,7 +171,3 @@ class _Phases:
         valleys = np.flatnonzero(~rising[:-1] & rising[1:]) + 1
         between = valleys[(valleys > peaks[0]) & (valleys < peaks[-1])]
         return peaks[np.searchsorted(between, self._bins, side="right")]
-
-
-def _left_right(both: NDArray[Any]) -> Floats:
-    return np.asarray([both[0] + both[1], both[0] - both[1]], np.float32)
