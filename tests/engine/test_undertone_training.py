@@ -138,6 +138,30 @@ def test_several_processes_learn_one_model_from_batches_of_their_own(rendered, t
     assert len(set(together.values())) == 1 != len({*together.values(), *alone.values()})
 
 
+ENCODING = """
+import sys
+from pathlib import Path
+from gridtone_engine.undertone.configs import RECIPES
+from gridtone_engine.undertone.train import PriorTrainer
+
+told = []
+trainer = PriorTrainer(RECIPES["tiny"], Path(sys.argv[1]), told.append)
+print(f"rank {trainer.rank}: encoded {bool(told)}, knows {len(trainer.crops.codes)} pieces\\n", end="", flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_the_first_of_several_processes_encodes_for_all(rendered, tmp_path):
+    run = run_of(rendered, tmp_path)
+    codec = CodecTrainer(TINY, run)
+    codec._advance()
+    codec.save()
+    (tmp_path / "encoding.py").write_text(ENCODING)
+    start = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run([sys.executable, *start, str(tmp_path / "encoding.py"), str(run)], capture_output=True, text=True, timeout=300)
+    assert sorted(done.stdout.splitlines()) == ["rank 0: encoded True, knows 32 pieces", "rank 1: encoded False, knows 32 pieces"], done.stderr
+
+
 @pytest.mark.slow
 def test_the_time_may_be_up(rendered, tmp_path):
     run = run_of(rendered, tmp_path)
@@ -172,7 +196,11 @@ def test_batches_follow_from_the_step_alone(rendered):
     books = TINY.prior.codebooks
     codes = np.arange(len(shards) * books * 50, dtype=np.uint16).reshape(len(shards), books, 50)
     batch, asked, sheets = CodeCrops(shards, codes, np.zeros((len(shards), 512), np.float32), TINY).batch(0)
-    assert batch.shape == (4, books, 20) and asked.steps.shape == (4, 6) and sheets.shape == (4, 20 + max(TINY.prior.delays), SHEET_WIDTH)
+    assert (
+        batch.shape == (4, books, 20)
+        and asked.steps.shape == (4, 6)
+        and sheets.shape == (4, 20 + max(TINY.prior.delays) + len(TINY.prior.around) - 1, SHEET_WIDTH)
+    )
     assert torch.equal(batch[:, :, 1:], batch[:, :, :-1] + 1), "a crop is a stretch of one piece, not a mixture"
 
 
@@ -181,8 +209,8 @@ def test_the_prior_is_told_more_than_the_caption_says(rendered):
     records = shards.records()
     asked = CodeCrops(shards, np.zeros((len(shards), TINY.prior.codebooks, 50), np.uint16), np.zeros((len(shards), 512), np.float32), TINY).asked
     assert (asked.steps > 0).all() and any(record["said"]["key"] is None for record in records)
-    named = [len(record["said"]["instruments"]) + len(record["said"]["without"]) for record in records]
-    assert asked.instruments.sum(axis=1).tolist() == named, "of instruments only what the caption names"
+    named = [len(record["honest"]) + len(record["said"]["without"]) for record in records]
+    assert asked.instruments.sum(axis=1).tolist() == named, "of instruments those that sound like their names"
 
 
 def test_conditions_are_dropped_as_often_as_the_recipe_says():

@@ -49,8 +49,7 @@ def stack(several: list[Conditions]) -> Conditions:
 
 def conditions(asked: Attributes, sentence: NDArray[np.float32] | None = None) -> Conditions:
     """Of one prompt: a batch of one. Raises ValueError for a key or an instrument that does not exist."""
-    if unknown := {*asked.instruments, *asked.without} - set(INSTRUMENTS):
-        raise ValueError(f"no instrument is called {', '.join(sorted(unknown))}; there are: {', '.join(INSTRUMENTS)}")
+    check_instruments(asked)
     key = None if asked.key is None else Key.parse(asked.key)
     steps = [
         _tempo_step(asked.tempo_bpm),
@@ -61,6 +60,12 @@ def conditions(asked: Attributes, sentence: NDArray[np.float32] | None = None) -
     named = [float(name in names) for names in (asked.instruments, asked.without) for name in INSTRUMENTS]
     vector = np.zeros(SENTENCE_WIDTH, np.float32) if sentence is None else sentence
     return Conditions(np.array([steps]), np.array([named], np.float32), vector[None])
+
+
+def check_instruments(asked: Attributes) -> None:
+    """Raises ValueError for one that does not exist."""
+    if unknown := {*asked.instruments, *asked.without} - set(INSTRUMENTS):
+        raise ValueError(f"no instrument is called {', '.join(sorted(unknown))}; there are: {', '.join(INSTRUMENTS)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +84,12 @@ def ask(prompt: Prompt) -> Asked:
     """
     understanding = understand(prompt)
     said = understanding.attributes
+    check_instruments(said)
     filled = complete(said, prompt.seconds, prompt.seed)
-    told = replace(filled, instruments=said.instruments, without=said.without)
+    sheet = LeadSheet(filled, prompt.seed)
+    told = replace(filled, instruments=sheet.instruments, without=said.without)
     sentence = encoder()([prompt.text])[0] if prompt.text.strip() else None
-    return Asked(conditions(told, sentence), LeadSheet(filled, prompt.seed), understanding)
+    return Asked(conditions(told, sentence), sheet, understanding)
 
 
 def _tempo_step(tempo_bpm: float | None) -> int:

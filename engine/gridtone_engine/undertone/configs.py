@@ -10,9 +10,10 @@ from gridtone_engine.engine import EngineError
 
 LONGEST_WAVE = 10_000.0
 """Of the prior's rotary positions, in steps of one radian."""
-LOW_HZ = (0, 78, 109, 140, 171, 203, 234, 265, 296, 343, 406, 453, 515, 578, 640, 718, 796, 875, 953)
-HIGH_HZ = (1031, 1125, 1203, 1281, 1359, 1453, 1562, 1718, 1843, 2000, 2156, 2343, 2539, 2820, 3195, 3593, 5000)
-MIDDLE_HZ, SIDE_HZ = LOW_HZ + HIGH_HZ, (0, 500, 1750, 5000)
+LOW_HZ = (0, 62, 78, 109, 140, 171, 203, 234, 265, 296, 328, 359, 406, 437, 484, 515, 546, 593, 640, 687, 718, 765)
+CENTRE_HZ = (812, 859, 906, 968, 1031, 1093, 1156, 1218, 1281, 1359, 1437, 1531, 1625)
+HIGH_HZ = (1718, 1812, 1906, 2031, 2125, 2250, 2375, 2539, 2679, 2867, 3054, 3242, 3476, 3718, 4031, 4468, 5312)
+MIDDLE_HZ, SIDE_HZ = LOW_HZ + CENTRE_HZ + HIGH_HZ, (0, 500, 1750, 5000)
 """Shares of the spectrum: of all ways to cut it into as many, the one that loses least at 10 bits each, if music's levels were Gaussian (reverse
 water-filling on their covariance): a semitone or two each where most notes lie."""
 
@@ -100,11 +101,20 @@ class PriorConfig:
     """And for one that may be said: those, and some that tell apart what is said in different places."""
     together: int = 4
     """Codebooks that are chosen at once; each such group comes a step after the one below it."""
+    ahead: int = 2
+    """Frames of the lead sheet that a step reads past its own."""
+    read_width: int = 128
+    """Numbers that stand for a frame's notes."""
 
     @property
     def delays(self) -> list[int]:
         """Of each codebook, in steps."""
         return [book // self.together for book in range(self.codebooks)]
+
+    @property
+    def around(self) -> range:
+        """Frames of the lead sheet that a step reads, seen from its own: back to those whose last codes it chooses."""
+        return range(-max(self.delays), self.ahead + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +149,9 @@ class PriorRecipe:
     """How often all conditions and the beat are dropped: what guidance is measured against."""
     unsaid_each: float = 0.15
     """How often each condition is dropped by itself."""
-    blurred: float = 0.6
-    """Share of the pieces of which some past codes, from few to nearly all, are hidden: who can copy the past learns neither key nor when to move on."""
-    scored: int = 8
+    blurred: float = 0.3
+    """Share of the pieces of which some past codes, from few to nearly all, are hidden: who can copy the past does not learn to listen."""
+    scored: int = 16
     """Codebooks of a step that are scored, drawn anew at each: their chances are most of what a step costs."""
     ema_decay: float = 0.995
 
@@ -188,7 +198,7 @@ RECIPES: dict[str, Recipe] = {
     "tiny": Recipe(
         "tiny",
         CodecConfig(width=32, fast_blocks=1, slow_blocks=1, middle_hz=(0, 250, 500, 1000, 3000), side_hz=(0,), latent_width=8, codes=64),
-        PriorConfig(width=64, depth=2, heads=2, window=24, codebooks=6, codes=64, heard_width=9, said_width=16, together=2),
+        PriorConfig(width=64, depth=2, heads=2, window=24, codebooks=6, codes=64, heard_width=9, said_width=16, together=2, read_width=32),
         CorpusRecipe(pieces=32, seconds=2.0),
         CodecRecipe(steps=80, batch=4, crop_seconds=0.64, learning_rate=2e-3, ema_decay=0.95),
         PriorRecipe(steps=100, batch=4, crop_frames=20, learning_rate=2e-3, scored=3, ema_decay=0.95),
@@ -199,8 +209,8 @@ RECIPES: dict[str, Recipe] = {
         CodecConfig(width=256),
         PriorConfig(width=256, depth=6, heads=4, window=256),
         CorpusRecipe(pieces=2048, seconds=20.0, processes=2),
-        CodecRecipe(steps=2_000),
-        PriorRecipe(steps=3_700, batch=8, crop_frames=240, learning_rate=1.2e-3),
+        CodecRecipe(steps=1_000),
+        PriorRecipe(steps=4_000, batch=8, crop_frames=240, learning_rate=1.2e-3),
         PolishRecipe(steps=1_500),
     ),
     "base": Recipe(

@@ -26,7 +26,7 @@ from gridtone_engine.text import understand
 from gridtone_engine.undertone import timbres
 from gridtone_engine.undertone.captions import LANGUAGES, caption
 from gridtone_engine.undertone.engine import stereo
-from gridtone_engine.undertone.lead_sheet import Chords, chords_of, described_chords
+from gridtone_engine.undertone.lead_sheet import SILENT, Sheet, sheet_of
 
 Samples = NDArray[np.float32]
 Split = Literal["train", "held_out"]
@@ -48,11 +48,12 @@ class Piece:
     """Of the caption; empty for a recording's."""
     family: str
     """Of timbres, or `recording`."""
-    bar_beats: int
+    honest: tuple[str, ...]
+    """Instruments that play and sound like their names."""
+    sheet: Sheet
+    """That it was played from."""
     first_beat: float
-    """How many beats after the beginning of the score it begins."""
-    chords: Chords
-    """In beats of the score; none where they are not known."""
+    """Of the sheet, where it begins."""
 
 
 def make(number: int, seconds: float, split: Split = "train", *, unseen_timbres: bool = False) -> Piece:
@@ -71,10 +72,10 @@ def make(number: int, seconds: float, split: Split = "train", *, unseen_timbres:
     start = int(rng.integers(samples.shape[1] - frames + 1))
     language = str(rng.choice(LANGUAGES))
     sounding = {part.instrument for part in score.parts}
-    nameable = tuple(name for name in score.attributes.instruments if name in sounding and name in timbres.HONEST_NAMES[family])
-    text, said = caption(score.attributes, nameable, language, rng, held_out=split == "held_out")
+    honest = tuple(name for name in score.attributes.instruments if name in sounding and name in timbres.HONEST_NAMES[family])
+    text, said = caption(score.attributes, honest, language, rng, held_out=split == "held_out")
     first_beat = start / SAMPLE_RATE * score.tempo_bpm / 60
-    return Piece(samples[:, start : start + frames], score.attributes, said, text, language, family, score.beats_per_bar, first_beat, chords_of(score))
+    return Piece(samples[:, start : start + frames], score.attributes, said, text, language, family, honest, sheet_of(score), first_beat)
 
 
 def _asked(rng: np.random.Generator) -> Attributes:
@@ -112,7 +113,7 @@ def _effects(samples: Samples, rng: np.random.Generator) -> Samples:
 def describe(piece: Piece) -> dict[str, Any]:
     """All of a piece but its sound, as JSON."""
     words = {"caption": piece.caption, "language": piece.language, "family": piece.family}
-    sheet = {"bar_beats": piece.bar_beats, "first_beat": piece.first_beat, "chords": piece.chords.described()}
+    sheet = {"honest": piece.honest, "sheet": piece.sheet.described, "first_beat": piece.first_beat}
     return {"played": asdict(piece.played), "said": asdict(piece.said), **words, **sheet}
 
 
@@ -196,7 +197,7 @@ def _pieces(recording: Recording, seconds: float) -> Iterator[Piece]:
             if len(samples) < taken or not np.isfinite(samples).all():
                 raise ValueError(f"it cannot be read from {start / file.samplerate:.0f} s on. Save it anew.")
             heard = np.clip(stereo(samples, file.samplerate, SAMPLE_RATE)[:, : round(seconds * SAMPLE_RATE)], -1, 1)
-            yield Piece(heard, recording.said, recording.said, recording.caption, "", "recording", 4, 0.0, described_chords([]))
+            yield Piece(heard, recording.said, recording.said, recording.caption, "", "recording", recording.said.instruments, SILENT, 0.0)
 
 
 def claim(folder: Path, seconds: float, split: Split, *, unseen_timbres: bool = False, recordings: Sequence[Recording] = ()) -> None:

@@ -17,7 +17,7 @@ from gridtone_engine.undertone.codec import Codec
 from gridtone_engine.undertone.conditions import SENTENCE_WIDTH, Conditions, conditions, stack
 from gridtone_engine.undertone.configs import Recipe
 from gridtone_engine.undertone.corpus import SAMPLE_RATE, Shards, attributes
-from gridtone_engine.undertone.lead_sheet import SHEET_WIDTH, described_chords, read
+from gridtone_engine.undertone.lead_sheet import described_sheet
 
 
 class AudioCrops:
@@ -75,11 +75,11 @@ class CodeCrops:
         self.shards, self.codes, self.recipe = shards, codes, recipe
         records = shards.records()
         self.asked = stack([conditions(told(record), vector) for record, vector in zip(records, sentences, strict=True)])
-        self.tempos = [record["played"]["tempo_bpm"] for record in records]
-        self.sheets = [(record["first_beat"], record["bar_beats"], described_chords(record["chords"])) for record in records]
+        self.sheets = [(described_sheet(record["sheet"]), record["first_beat"]) for record in records]
 
     def batch(self, step: int) -> tuple[Tensor, Conditions, Tensor]:
-        """Codes (batch, codebooks, frames), conditions of which some are dropped, and the lead sheet at every step, (batch, steps, SHEET_WIDTH)."""
+        """Codes (batch, codebooks, frames), conditions of which some are dropped, and the lead sheet at every step and around,
+        (batch, steps and more, SHEET_WIDTH)."""
         recipe = self.recipe.train_prior
         rng = np.random.default_rng([self.recipe.seed, 1, step])
         pieces = self.shards.draw(recipe.batch, self.recipe.corpus.composed, rng)
@@ -87,22 +87,19 @@ class CodeCrops:
         starts = rng.integers(self.codes.shape[2] - frames + 1, size=recipe.batch)
         crops = np.stack([self.codes[piece, :, start : start + frames] for piece, start in zip(pieces, starts, strict=True)])
         asked, said = forget(self.asked.taken(pieces), recipe.unsaid, recipe.unsaid_each, rng)
-        steps = np.arange(frames + max(self.recipe.prior.delays))
+        around = self.recipe.prior.around
+        steps = np.arange(around[0], frames + max(self.recipe.prior.delays) + around[-1])
         sheets = np.stack([self._sheet(piece, start + steps) for piece, start in zip(pieces, starts, strict=True)]) * said[..., None]
         return torch.from_numpy(crops.astype(np.int64)), asked, torch.from_numpy(sheets)
 
     def _sheet(self, piece: int, frames: NDArray[np.int64]) -> NDArray[np.float32]:
-        first_beat, bar_beats, chords = self.sheets[piece]
-        if not len(chords.starts):  # a recording: nobody knows, and nothing is said
-            return np.zeros((len(frames), SHEET_WIDTH), np.float32)
-        return read(first_beat + frames / self.recipe.codec.frame_rate * self.tempos[piece] / 60, bar_beats, chords)
+        sheet, first_beat = self.sheets[piece]
+        return sheet.read(first_beat + frames / self.recipe.codec.frame_rate * sheet.tempo_bpm / 60)
 
 
 def told(record: dict[str, Any]) -> Attributes:
-    """What the prior is told of a piece: all that is known of it, so that every piece teaches every scale; of instruments, those that its caption names: the
-    others may not sound like their names."""
-    played, said = attributes(record["played"]), attributes(record["said"])
-    return replace(played, instruments=said.instruments, without=said.without)
+    """What the prior is told of a piece: all that is known of it, so that every piece teaches every scale; of instruments, those that sound like it."""
+    return replace(attributes(record["played"]), instruments=tuple(record["honest"]), without=attributes(record["said"]).without)
 
 
 def forget(asked: Conditions, unsaid: float, unsaid_each: float, rng: np.random.Generator) -> tuple[Conditions, NDArray[np.bool_]]:

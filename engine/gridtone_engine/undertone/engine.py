@@ -38,10 +38,9 @@ class Undertone:
         device: str | None = None,
         threads: int = 1,
         batch: int | None = None,
-        guidance: float = 2.5,
-        temperature: float = 0.95,
+        guidance: float = 4.0,
+        temperature: float = 0.9,
         top_p: float = 1.0,
-        forget: float = 0.15,
     ) -> None:
         """Open the model in the folder `weights`, as `gridtone train export` writes it; None: the one that comes with gridtone.
 
@@ -50,7 +49,6 @@ class Undertone:
         * `batch`: tracks at once; None: 64 if `device` is cuda, else 1. In 8 bits and in bfloat16 rounding depends on who is sampled together: only alone is
           a track the same to the last sample whatever else is asked for
         * `guidance`: how closely the prompt is followed; 1 leaves it to the model and is twice as fast
-        * `forget`: share of its own past codes that the model does not see again: less of what sounds is let stand
         """
         folder = SHIPPED if weights is None else Path(weights).expanduser()
         if weights is None and not SHIPPED.exists():
@@ -59,7 +57,7 @@ class Undertone:
         described = json.loads((folder / "undertone.json").read_text("utf-8"))
         self.model, self.licence = str(described["model"]), str(described["licence"])
         self._batch = batch or (64 if device and device.startswith("cuda") else 1)
-        self._sampling = Sampling(guidance, temperature, top_p, forget)
+        self._sampling = Sampling(guidance, temperature, top_p)
         self.codec_config = self._model.codec_config
         self.sample_rate = self.codec_config.sample_rate
 

@@ -86,7 +86,7 @@ def write_networks(codec: Codec, prior: Prior, output: Path, *, int8: bool) -> N
     config, head_width = prior.config, prior.config.width // prior.config.heads
     memory = torch.zeros(config.depth, 2, config.heads, config.window, head_width)
     turn = torch.zeros(2, 1, 1, head_width // 2)
-    told, sheet = torch.zeros(2, config.depth * config.width), torch.zeros(2, SHEET_WIDTH)
+    told, sheet = torch.zeros(2, config.depth * config.width), torch.zeros(2, len(config.around), SHEET_WIDTH)
     step = (torch.zeros(2, config.codebooks, dtype=torch.int64), told, sheet, turn, turn, memory, memory, torch.zeros(2, config.window))
     asked = (torch.zeros(2, len(SIZES), dtype=torch.int64), torch.zeros(2, 2 * len(INSTRUMENTS)), torch.zeros(2, SENTENCE_WIDTH))
     frames = 4
@@ -146,7 +146,7 @@ def compare(ours: Model, theirs: Model, steps: int = 64) -> float:
     memories = [(model.steps(1), model.condition(asked.conditions)) for model in (ours, theirs)]
     codes, differences = np.full((1, books), ours.prior_config.codes), []
     for position in range(steps):
-        sheet = asked.sheet.at(position * 80 / 60 / ours.codec_config.frame_rate)[None]
+        sheet = asked.sheet.at((position + np.array(ours.prior_config.around)) * 80 / 60 / ours.codec_config.frame_rate)[None]
         chances = [_softmax(memory.step(codes, told, sheet, np.array([position]))) for memory, told in memories]
         differences.append(0.5 * np.abs(chances[0] - chances[1]).sum(axis=-1).mean())
         codes = rng.integers(ours.prior_config.codes, size=(1, books))

@@ -23,8 +23,8 @@ class Steps(Protocol):
     """A prior with its memory, made once for a number of rows."""
 
     def step(self, codes: Codes, condition: Floats, sheets: Floats, positions: Codes) -> Floats:
-        """Codes of the step before (rows, codebooks), what is asked for (rows, depth * width), the lead sheet (rows, SHEET_WIDTH) and where each row stands
-        (rows,): logits (rows, codebooks, codes).
+        """Codes of the step before (rows, codebooks), what is asked for (rows, depth * width), the lead sheet (rows, frames around the step, SHEET_WIDTH)
+        and where each row stands (rows,): logits (rows, codebooks, codes).
 
         A row at position 0 has forgotten everything.
         """
@@ -54,12 +54,10 @@ class Model(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    guidance: float = 2.5
+    guidance: float = 4.0
     """How much further than without the prompt: 1 follows the model, more follows the prompt."""
-    temperature: float = 0.95
+    temperature: float = 0.9
     top_p: float = 1.0
-    forget: float = 0.15
-    """Share of a track's own past codes that the model does not see again, as in training: who sees all of them lets what sounds stand."""
 
 
 @dataclass(slots=True)
@@ -112,13 +110,14 @@ class Stage:
     def advance(self) -> list[NDArray[np.int64] | None]:
         """One step of every track: for each seat the frame (codebooks,) that was completed, None at an empty seat and in a track's first steps."""
         empty = np.full(self._books, self._nothing)
-        codes = np.stack([self._remembered(seat) if seat else empty for seat in self._seats])
+        codes = np.stack([seat.delayed[-1] if seat else empty for seat in self._seats])
         positions = np.array([seat.position if seat else 0 for seat in self._seats])
         repeats = 1 + self.guided
-        sheets = np.zeros((len(self._condition), SHEET_WIDTH), np.float32)
+        around = np.array(self.model.prior_config.around)
+        sheets = np.zeros((len(self._condition), len(around), SHEET_WIDTH), np.float32)
         for place, seat in enumerate(self._seats):
             if seat:
-                sheets[place] = seat.sheet.at(seat.beats)
+                sheets[place] = seat.sheet.at(seat.beats + around * self._beats_a_frame(seat.sheet))
         logits = self._steps.step(np.tile(codes, (repeats, 1)), self._condition, sheets, np.tile(positions, repeats))
         if self.guided:
             asked, unasked = np.split(logits, 2)
@@ -126,12 +125,6 @@ class Stage:
         draws = np.stack([seat.rng.random(self._books) if seat else np.zeros(self._books) for seat in self._seats])
         chosen = choose(logits, draws, self.sampling)
         return [self._take(seat, chosen[place]) if seat else None for place, seat in enumerate(self._seats)]
-
-    def _remembered(self, seat: _Seat) -> NDArray[np.int64]:
-        """The codes of the step before, some of them forgotten."""
-        if self.sampling.forget == 0:
-            return seat.delayed[-1]
-        return np.where(seat.rng.random(self._books) < self.sampling.forget, self._nothing, seat.delayed[-1])
 
     def _take(self, seat: _Seat, chosen: NDArray[np.int64]) -> NDArray[np.int64] | None:
         step, longest = chosen.copy(), max(self._delays)

@@ -16,8 +16,10 @@ from torch.nn import functional as F
 from gridtone_engine.prompt import INSTRUMENTS
 from gridtone_engine.undertone.conditions import SENTENCE_WIDTH, SIZES
 from gridtone_engine.undertone.configs import LONGEST_WAVE, PriorConfig
-from gridtone_engine.undertone.lead_sheet import CLOCK_WIDTH, SHEET_WIDTH
+from gridtone_engine.undertone.lead_sheet import CLOCK_WIDTH, DRUMS, HARMONY_WIDTH, KEYS, LINES, PITCHES
 
+NEAR_FRAMES = 2
+"""Of the lead sheet: a frame and the next one, whose notes begin within its window."""
 STEADINESS = 1.5
 """Of codes before training, where distances are counted in their spread."""
 
@@ -37,11 +39,40 @@ class Condition(nn.Module):
         return self.mix(told + self.instruments(instruments) + self.sentence(sentence))
 
 
+class Reading(nn.Module):
+    """The lead sheet, (batch, steps and the frames around them, SHEET_WIDTH), as a vector for every step, (batch, steps, width)."""
+
+    def __init__(self, config: PriorConfig) -> None:
+        super().__init__()
+        self.around, self.delays = config.around, range(max(config.delays) + 1)
+        self.harmony = nn.Linear(HARMONY_WIDTH, config.width, bias=False)
+        self.notes = nn.Linear(2 * LINES, config.read_width, bias=False)
+        self.gather = nn.Linear(len(config.around) * config.read_width, config.width, bias=False)
+
+    def forward(self, sheets: Tensor) -> Tensor:
+        steps = sheets.shape[1] - len(self.around) + 1
+        notes = self.notes(sheets[..., HARMONY_WIDTH:])
+        gathered = torch.cat([notes[:, first : first + steps] for first in range(len(self.around))], dim=-1)
+        now = -self.around[0]
+        return self.harmony(sheets[:, now : now + steps, :HARMONY_WIDTH]) + self.gather(gathered)
+
+    def keys(self, sheets: Tensor) -> Tensor:
+        """What is struck and what is held, whoever plays it, in the frames whose codes are chosen at each step, by their delay, and the ones after:
+        (delays, batch, steps, NEAR_FRAMES * 2 * KEYS)."""
+        steps, now = sheets.shape[1] - len(self.around) + 1, -self.around[0]
+        staves, drums = sheets[..., HARMONY_WIDTH:].unflatten(2, (2, LINES)).split([LINES - len(DRUMS), len(DRUMS)], dim=3)
+        keys = torch.cat([staves.unflatten(3, (-1, PITCHES)).sum(3), drums], dim=3).flatten(2)
+        near = torch.cat([keys[:, later : keys.shape[1] - NEAR_FRAMES + 1 + later] for later in range(NEAR_FRAMES)], dim=2)
+        return torch.stack([near[:, now - delay : now - delay + steps] for delay in self.delays])
+
+
 class Codes(nn.Module):
     """Codes in and out of the transformer by numbers that stand for them: a code that was never met is known by those like it."""
 
     first: Tensor
     """Row of each codebook's first code."""
+    delay: Tensor
+    """Of each codebook."""
 
     def __init__(self, config: PriorConfig) -> None:
         super().__init__()
@@ -51,9 +82,11 @@ class Codes(nn.Module):
         self.said = nn.Parameter(torch.randn(books, config.said_width, config.codes))
         self.bias = nn.Parameter(torch.zeros(books, 1, config.codes))
         self.again = nn.Parameter(torch.zeros(books, config.heard_width, config.said_width))
+        self.played = nn.Parameter(torch.zeros(books, NEAR_FRAMES * 2 * KEYS, config.said_width))
         self.read = nn.Linear(books * config.heard_width, config.width)
         self.write = nn.Linear(config.width, books * config.said_width)
         self.register_buffer("first", torch.arange(books) * (config.codes + 1), persistent=False)
+        self.register_buffer("delay", torch.tensor(config.delays), persistent=False)
 
     def begin(self, vectors: Tensor) -> None:
         """Take a codec's vectors (codebooks, codes, width) for the numbers, each codebook's of the same spread, and a 1 for what is heard at all.
@@ -71,13 +104,15 @@ class Codes(nn.Module):
         """(batch, codebooks, time) -> (batch, time, codebooks, heard width)."""
         return self.heard(codes.transpose(1, 2) + self.first)
 
-    def logits(self, x: Tensor, heard: Tensor, books: Tensor | slice = slice(None)) -> Tensor:
-        """The transformer's output (batch, time, width) and what `hear` gave it -> (codebooks, batch * time, codes), of some codebooks or all.
+    def logits(self, x: Tensor, heard: Tensor, keys: Tensor, books: Tensor | slice = slice(None)) -> Tensor:
+        """The transformer's output (batch, time, width), what `hear` gave it and what `Reading.keys` says -> (codebooks, batch * time, codes), of some
+        or all.
 
-        Each codebook's own code before comes past the transformer: what sounds goes on more often than not.
+        Each codebook's own code before and the notes of its frame come past the transformer: what sounds goes on more often than not, what is struck begins.
         """
         spoken = self.write(x).flatten(0, 1).unflatten(1, (len(self.said), -1)).transpose(0, 1)[books]
         spoken = torch.baddbmm(spoken, heard.flatten(0, 1).transpose(0, 1)[books], self.again[books])
+        spoken = torch.baddbmm(spoken, keys.flatten(1, 2)[self.delay[books]], self.played[books])
         return torch.baddbmm(self.bias[books], spoken, self.said[books])
 
 
@@ -121,7 +156,7 @@ class Prior(nn.Module):
         super().__init__()
         self.config = config
         self.condition = Condition(config.width, config.depth)
-        self.sheet = nn.Linear(SHEET_WIDTH, config.width, bias=False)
+        self.sheet = Reading(config)
         self.codes = Codes(config)
         self.layers = cast("Sequence[Layer]", nn.ModuleList(Layer(config.width, config.heads) for _ in range(config.depth)))
         self.norm = nn.LayerNorm(config.width)
@@ -131,7 +166,8 @@ class Prior(nn.Module):
         for layer in self.layers:
             for quiet in (layer.write.weight, cast("Tensor", layer.mlp[2].weight)):
                 nn.init.normal_(quiet, std=0.02 / (2 * config.depth) ** 0.5)
-        nn.init.normal_(self.sheet.weight[:, :CLOCK_WIDTH], std=0.2)
+        for told in (self.sheet.harmony.weight[:, :CLOCK_WIDTH], self.sheet.notes.weight):
+            nn.init.normal_(told, std=0.2)
         for silent in self.codes.write.parameters():  # before training every code is as likely as any
             nn.init.zeros_(silent)
 
@@ -141,8 +177,8 @@ class Prior(nn.Module):
         return self.config.codes
 
     def forward(self, before: Tensor, condition: Tensor, sheets: Tensor, books: Tensor | slice = slice(None)) -> Tensor:
-        """Every step's codes of the step before, delayed, (batch, codebooks, steps), `condition(...)` and the lead sheet (batch, steps, SHEET_WIDTH):
-        logits (codebooks, batch * steps, codes) of every step, of some codebooks or all."""
+        """Every step's codes of the step before, delayed, (batch, codebooks, steps), `condition(...)` and the lead sheet
+        (batch, steps and the frames around them, SHEET_WIDTH): logits (codebooks, batch * steps, codes) of every step, of some codebooks or all."""
         steps = torch.arange(before.shape[2], device=before.device)
         if len(steps) > self.config.window + 1:
             raise ValueError(f"{len(steps)} steps are more than the window of {self.config.window}: train on shorter crops")
@@ -151,23 +187,24 @@ class Prior(nn.Module):
         x = self.codes.read(heard.flatten(2)) + self.sheet(sheets)
         for layer, told in zip(self.layers, condition.chunk(self.config.depth, dim=1), strict=True):
             x = layer(x + told[:, None], cos, sin)
-        return self.codes.logits(self.norm(x), heard, books)
+        return self.codes.logits(self.norm(x), heard, self.sheet.keys(sheets), books)
 
     def step(
         self, codes: Tensor, condition: Tensor, sheets: Tensor, cos: Tensor, sin: Tensor, keys: Tensor, values: Tensor, mask: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The codes of the step before, (batch, codebooks), and the lead sheet at this step, (batch, SHEET_WIDTH), to logits (batch, codebooks, codes).
+        """The codes of the step before, (batch, codebooks), and the lead sheet around this step, (batch, frames, SHEET_WIDTH), to logits
+        (batch, codebooks, codes).
 
         Over keys and values (layers, batch, heads, window, head width); also returns those to keep, (layers, batch, heads, head width).
         """
         heard = self.codes.hear(codes[:, :, None])
-        x = self.codes.read(heard.flatten(2)) + self.sheet(sheets)[:, None]
+        x = self.codes.read(heard.flatten(2)) + self.sheet(sheets)
         kept_keys, kept_values = [], []
         for number, (layer, told) in enumerate(zip(self.layers, condition.chunk(self.config.depth, dim=1), strict=True)):
             x, key, value = layer.step(x + told[:, None], cos, sin, keys[number], values[number], mask)
             kept_keys.append(key)
             kept_values.append(value)
-        return self.codes.logits(self.norm(x), heard).transpose(0, 1), torch.stack(kept_keys), torch.stack(kept_values)
+        return self.codes.logits(self.norm(x), heard, self.sheet.keys(sheets)).transpose(0, 1), torch.stack(kept_keys), torch.stack(kept_values)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -52,7 +52,7 @@ class TorchSteps:
     """The last `window` keys and values of every row, in a ring that is made once."""
 
     def __init__(self, prior: Prior, rows: int) -> None:
-        config, weight = prior.config, prior.sheet.weight
+        config, weight = prior.config, prior.norm.weight
         self.prior, self.head_width, self.dtype = prior, config.width // config.heads, weight.dtype
         shape = (config.depth, rows, config.heads, config.window, self.head_width)
         self.keys, self.values = torch.zeros(shape, device=weight.device, dtype=weight.dtype), torch.zeros(shape, device=weight.device, dtype=weight.dtype)
@@ -76,7 +76,7 @@ class TorchModel:
     def __init__(self, codec: Codec, prior: Prior) -> None:
         self.codec, self.prior = codec.eval(), prior.eval()
         self.codec_config, self.prior_config = codec.config, prior.config
-        self._device, self._dtype = codec.window.device, prior.sheet.weight.dtype
+        self._device, self._dtype = codec.window.device, prior.norm.weight.dtype
 
     @classmethod
     def load(cls, folder: Path, device: str | None = None, threads: int = 1) -> "TorchModel":

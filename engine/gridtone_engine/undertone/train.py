@@ -241,7 +241,12 @@ class PriorTrainer(Trainer):
             check_codes(self.codec, start.codec, recipe, folder / "codec.pt")
         if not self.codec.quantiser.vectors.any():
             raise EngineError(f"{folder / 'codec.pt'} has no codes yet, they come with the first step: gridtone train codec")
+        rank, processes = join(torch.device(device_of(recipe)))
+        if rank:
+            distributed.barrier()  # the first process encodes for all
         self.crops, self.held_out = (_code_crops(recipe, folder, name, self.codec, report) for name in ("corpus", "held_out"))
+        if processes > 1 and not rank:
+            distributed.barrier()
         torch.manual_seed(recipe.seed)
         prior = start.prior if start else Prior(recipe.prior)
         if not start:
