@@ -4,6 +4,7 @@ import { decibelsToGain, fadeCurve, fadeLevel, placement } from "./schedule.js";
 
 const SILENCE_FADE_SECONDS = 1;
 const CUT_SECONDS = 0.05;
+const LEAD_SECONDS = 0.1; // the audio thread runs on while a busy machine schedules: a cut that began before would begin in its middle, with a click
 const RETRY_MILLISECONDS = 3000;
 const MOST_BUFFERS = 3;
 const HEAD_BYTES = 192 * 1024; // some 12 s of music, decoded in a fifteenth of the time of three minutes
@@ -176,7 +177,7 @@ export class AudioEngine {
     const start = this.#wholeFrames(now + place.delay);
     for (const deck of this.#decks.filter((deck) => deck.start > now)) this.#end(deck, now, 0);
     const sounding = this.#decks;
-    for (const deck of sounding.slice(0, -1)) this.#end(deck, now, CUT_SECONDS);
+    for (const deck of sounding.slice(0, -1)) this.#end(deck, now + LEAD_SECONDS, CUT_SECONDS);
     for (const deck of sounding.slice(-1)) this.#end(deck, start, cue.crossfade_seconds);
     const gain = new GainNode(this.#context, { gain: 0 });
     gain.connect(this.#duck);
