@@ -19,6 +19,7 @@ from gridtone_engine.undertone.lead_sheet import (
     SILENT,
     STAVES,
     LeadSheet,
+    beginning,
     described_sheet,
     sheet_of,
 )
@@ -61,6 +62,13 @@ def test_a_sheet_says_what_is_struck_and_what_is_held():
     assert np.allclose(struck[1:3], first.velocity * np.exp([-0.0125, -1.0]), atol=0.01)
 
 
+def test_a_note_begins_from_the_frame_before_it_until_it_has_faded():
+    struck = described_sheet({"tempo_bpm": 60.0, "bar_beats": 4, "chords": [[0, [0, 4, 7, 12]]], "notes": [[1.0, 3.0, 5, 0.5]]})
+    frames = np.arange(0, 3, 0.04)
+    begins = frames[:-1][beginning(struck.read(frames))]
+    assert np.allclose([begins[0], begins[-1]], [0.96, 1.16]) and len(begins) == 6
+
+
 def test_a_sheet_survives_json():
     sheet = sheet_of(compose(ASKED, 20, 1))
     again = described_sheet(json.loads(json.dumps(sheet.described)))
@@ -88,6 +96,12 @@ def test_a_sheet_has_no_end_and_stays_in_its_key(beats, seed):
     assert told.shape == (SHEET_WIDTH,) and np.isfinite(told).all()
     assert 3 <= told[NOW].sum() <= 4 and set(np.flatnonzero(told[NOW])) <= D_MINOR
     assert told[BASS].sum() == 1 and told[NEXT].sum() >= 3
+
+
+def test_a_sheet_without_end_has_neither_intro_nor_outro():
+    names = [section.name for section in compose(ASKED, 120, 1, edges=False).sections]
+    assert names == list("ABCDEFGH"[: len(names)])
+    assert {section.name for section in compose(ASKED, 120, 1).sections} - set(names) == {"intro", "outro"}
 
 
 def test_a_seed_writes_the_same_sheet():

@@ -16,17 +16,17 @@ from gridtone_engine.prompt import Attributes
 FIGURE_SHAPES = ("wave", "wander", "broken", "rise")
 
 
-def compose(asked: Attributes, seconds: float, seed: int) -> Score:
+def compose(asked: Attributes, seconds: float, seed: int, edges: bool = True) -> Score:
     """Write a piece of whole bars, as near to `seconds` as they come (at least two), under the attributes asked for; what they leave open is chosen from the
-    seed."""
+    seed. Without `edges` it has neither an intro nor an outro: a part of music that goes on."""
     attributes = complete(asked, seconds, seed)
-    return _Composition(attributes, seconds, seed).score()
+    return _Composition(attributes, seconds, seed, edges).score()
 
 
 class _Composition:
     """One piece while it is being written: what all layers look at."""
 
-    def __init__(self, attributes: Attributes, seconds: float, seed: int) -> None:
+    def __init__(self, attributes: Attributes, seconds: float, seed: int, edges: bool) -> None:
         assert attributes.tempo_bpm is not None and attributes.key is not None and attributes.energy is not None
         assert attributes.density is not None and attributes.brightness is not None
         self.attributes, self.seed = attributes, seed
@@ -38,7 +38,7 @@ class _Composition:
         self.bars = max(2, round(seconds / self.bar_seconds))
         self.rate = onsets_per_second(attributes.density)
         self.orchestra = Orchestra.of(attributes.instruments)
-        self.sections = form.plan(self.bars, self.orchestra, self.energy, stream(seed, "form"))
+        self.sections = form.plan(self.bars, self.orchestra, self.energy, stream(seed, "form"), edges)
         self.chords = self._harmony(stream(seed, "harmony"))
         self.voices = lead_voices(self.key, self.chords, [self._centre(chord) for chord in self.chords], stream(seed, "voices"))
         self._starts = [chord.start for chord in self.chords]

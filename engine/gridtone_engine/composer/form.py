@@ -14,9 +14,9 @@ ARCS = (  # intensity over the body of a piece, from its beginning to its end
 )
 
 
-def plan(bars: int, orchestra: Orchestra, energy: float, rng: np.random.Generator) -> tuple[Section, ...]:
-    """Sections that fill `bars` exactly. Neighbours differ in who plays, how much, and how high."""
-    edge = 0 if bars < 6 else 1 if bars < 10 else 2 if bars < 24 else 4
+def plan(bars: int, orchestra: Orchestra, energy: float, rng: np.random.Generator, edges: bool = True) -> tuple[Section, ...]:
+    """Sections that fill `bars` exactly. Neighbours differ in who plays, how much, and how high. Without `edges` there is neither an intro nor an outro."""
+    edge = 0 if bars < 6 or not edges else 1 if bars < 10 else 2 if bars < 24 else 4
     lengths = _body_lengths(bars - 2 * edge, rng)
     arc = ARCS[int(rng.integers(len(ARCS)))]
     moments = (np.arange(len(lengths)) + 0.5) / len(lengths)

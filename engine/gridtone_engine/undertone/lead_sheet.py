@@ -29,6 +29,8 @@ SHEET_WIDTH = HARMONY_WIDTH + 2 * LINES
 NEAR_BEATS = 4.0
 STRUCK_SECONDS = 0.08
 """After which a note's beginning has faded to 1 / e."""
+FADED = 0.05
+"""How little of a note's beginning is none."""
 WRITTEN_SECONDS = 120.0
 """Of a sheet without end, that are written at once."""
 
@@ -79,6 +81,13 @@ class Sheet:
         return struck, held
 
 
+def beginning(rows: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Where a note begins in what was read of a sheet frame by frame, (..., frames, SHEET_WIDTH): (..., frames - 1), from the frame before it until its
+    beginning has faded."""
+    struck = rows[..., HARMONY_WIDTH : HARMONY_WIDTH + LINES].max(axis=-1) > FADED
+    return np.asarray(struck[..., :-1] | struck[..., 1:])
+
+
 def described_sheet(described: dict[str, Any]) -> Sheet:
     """A sheet as `Sheet.described` wrote it."""
     chords = np.zeros((len(described["chords"]), 24), np.float32)
@@ -116,7 +125,7 @@ class LeadSheet:
         self.tempo_bpm, self.bar_beats = attributes.tempo_bpm, beats_in_bar(attributes.energy, seed)
         self._attributes = attributes
         self._seeds = (number for number in count(seed) if beats_in_bar(attributes.energy or 0.0, number) == self.bar_beats)
-        score = compose(attributes, WRITTEN_SECONDS, next(self._seeds))
+        score = self._composed()
         self.instruments = tuple({part.instrument: None for part in score.parts})
         """That play, at first."""
         self._sheet, self._end = sheet_of(score), score.bars * self.bar_beats
@@ -131,9 +140,12 @@ class LeadSheet:
             self._write(float(beats.min()) - 2 * self.bar_beats)
         return self._sheet.read(beats)
 
+    def _composed(self) -> Score:
+        return compose(self._attributes, WRITTEN_SECONDS, next(self._seeds), edges=False)
+
     def _write(self, since: float) -> None:
         """Go on. What ended before `since` is forgotten."""
-        score = compose(self._attributes, WRITTEN_SECONDS, next(self._seeds))
+        score = self._composed()
         ours, more = self._sheet, sheet_of(score)
         kept = max(0, int(np.searchsorted(ours.chord_starts, since)) - 1)
         starts = np.concatenate([ours.chord_starts[kept:], self._end + more.chord_starts])
