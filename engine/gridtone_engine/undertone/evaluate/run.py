@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ class Size:
     seeds: int = 4
     """Tracks of a prompt, for how different they are."""
     long_seconds: float = 300.0
+    more: int = 95
+    """Tracks, which nobody here hears: those that the gate is to pass are 200 with them."""
 
 
 def evaluate(undertone: Undertone, folder: Path, size: Size, report: Report = lambda _: None) -> list[Row]:
@@ -50,7 +53,8 @@ def evaluate(undertone: Undertone, folder: Path, size: Size, report: Report = la
     seeds = [[prompt_again(asked, seed) for seed in range(size.seeds)] for asked in questions["en"][: size.diverse_prompts]]
     tracks = [(f"{one.language}_{one.number}", one.prompt) for group in questions.values() for one in group]
     tracks += [(f"seed_{number}_{seed}", prompt) for number, group in enumerate(seeds) for seed, prompt in enumerate(group)]
-    total = len(makers) * len(tracks) + 2 * size.pieces + 1
+    more = [question(number, "en", size.seconds) for number in range(size.prompts, size.prompts + size.more)]
+    total = len(makers) * (len(tracks) + len(more)) + 2 * size.pieces + 1
     done = 0
     heard: dict[str, dict[str, Heard]] = {name: {} for name in makers}
     for maker, engine in makers.items():
@@ -58,7 +62,15 @@ def evaluate(undertone: Undertone, folder: Path, size: Size, report: Report = la
             report(Progress(done / total, f"{maker}: {name}, {len(tracks)} tracks"))
             heard[maker][name] = _heard(folder / maker / name, partial(_sampled, engine, prompt))
             done += 1
-    rows = _following(questions, heard)
+        for one in more:
+            report(Progress(done / total, f"{maker}: en_{one.number}, {len(more)} more tracks"))
+            _kept(folder / maker / f"en_{one.number}", partial(_sampled, engine, one.prompt))
+            done += 1
+    latentscore = []
+    for asked in questions["en"] if has_latentscore() else []:
+        report(Progress(done / total, f"LatentScore: {asked.number}"))
+        latentscore.append(_heard(folder / "latentscore" / f"en_{asked.number}", partial(_latentscore, asked.prompt)))
+    rows = _following(questions, heard, latentscore)
     for unseen in (False, True):
         scores = []
         for number in range(FIRST_PIECE, FIRST_PIECE + size.pieces):
@@ -82,6 +94,18 @@ def prompt_again(asked: Question, seed: int) -> Prompt:
 def _sampled(engine: Engine, prompt: Prompt) -> tuple[Samples, int]:
     [rendition] = engine.sample([prompt])
     return rendition.samples, rendition.sample_rate
+
+
+def has_latentscore() -> bool:
+    return find_spec("latentscore") is not None
+
+
+def _latentscore(prompt: Prompt) -> tuple[Samples, int]:
+    """A track of the peer's, 0.1.8: one channel, on both sides."""
+    import latentscore
+
+    audio = latentscore.render(prompt.text, duration=prompt.seconds)
+    return np.stack([audio.samples] * 2), audio.sample_rate
 
 
 def _kept(path: Path, made: Callable[[], tuple[Samples, int]]) -> tuple[Samples, int]:
@@ -108,7 +132,7 @@ def _heard(path: Path, made: Callable[[], tuple[Samples, int]]) -> Heard:
     return found
 
 
-def _following(questions: dict[str, list[Question]], heard: dict[str, dict[str, Heard]]) -> list[Row]:
+def _following(questions: dict[str, list[Question]], heard: dict[str, dict[str, Heard]], latentscore: Sequence[Heard]) -> list[Row]:
     every = [one for group in questions.values() for one in group]
 
     def of(maker: str, group: Sequence[Question]) -> list[Heard]:
@@ -128,9 +152,11 @@ def _following(questions: dict[str, list[Question]], heard: dict[str, dict[str, 
         rows.append(Row(f"the right track of {table.CHOICES}, {language}", table.retrieval(*pair), ">= 0.38", None, table.retrieval(*pair, shift=1), missing))
     noise = [Heard(0, 0, False, 0, 0, 0, sound) for sound in _noise_embeddings(len(every))]
     other = [heard["composer"][name] for name in heard["composer"] if name.startswith("seed")]
-    distances = [table.frechet(sounds, composer) for sounds in (ours, other, noise)]
+    distances = [table.frechet(sounds, composer) for sounds in (ours, other, noise, latentscore)]
     rows.append(Row("Fréchet distance to the composer's tracks", distances[0], "reported", distances[1], None, missing or "composer: other seeds"))
     rows.append(Row("Fréchet distance of white noise to them", distances[2], "control", None, None, missing))
+    without = "" if latentscore else "latentscore is not installed"
+    rows.append(Row("Fréchet distance of LatentScore to them", distances[3], "reported", None, None, missing or without or "English prompts, by keywords"))
     groups = {maker: _groups(sounds) for maker, sounds in heard.items()}
     spread = [table.diversity(groups[maker]) for maker in ("undertone", "composer")]
     rows.append(Row("distance between seeds of a prompt", spread[0], ">= 0.8 of the composer's", spread[1], None, missing))
