@@ -143,6 +143,18 @@ def test_every_codebook_rounds_its_share():
     assert changed.tolist() == [False, True, False]
 
 
+def test_jittered_codes_lie_near_those_they_replace():
+    quantiser = Quantiser(2, 64, 3)
+    quantiser.initialise(torch.randn(4000, 2, 3), torch.Generator().manual_seed(0))
+    codes = torch.randint(64, (32, 2, 50))
+    again, none, small, large = (quantiser.jittered(codes, most, torch.Generator().manual_seed(1)) for most in (0.5, 0.0, 0.1, 0.5))
+    assert torch.equal(none, codes) and torch.equal(again, large)
+    moved = [(quantiser.decode(found) - quantiser.decode(codes)).norm(dim=3) for found in (small, large, torch.randint(64, codes.shape))]
+    assert moved[0].mean() < 0.5 * moved[1].mean() < 0.5 * 0.5 * moved[2].mean()
+    by_piece = (large != codes).float().mean(dim=(1, 2))
+    assert by_piece.min() < 0.2 < 0.5 < by_piece.max(), "each piece has a size of its own"
+
+
 def test_shares_are_all_of_the_spectrum():
     for config in (TINY, RECIPES["small"].codec):
         shares = config.shares

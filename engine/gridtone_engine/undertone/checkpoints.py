@@ -9,7 +9,7 @@ import torch
 from gridtone_engine.engine import EngineError
 from gridtone_engine.undertone import engine
 from gridtone_engine.undertone.codec import Codec
-from gridtone_engine.undertone.configs import SHIPPED, Recipe, read_shapes
+from gridtone_engine.undertone.configs import OURS, Recipe, read_shapes
 from gridtone_engine.undertone.prior import Prior
 from gridtone_engine.undertone.torch_model import TorchModel
 
@@ -28,7 +28,7 @@ def started(recipe: Recipe) -> TorchModel | None:
     """The weights that a recipe goes on from, if any, on the CPU. Raises EngineError if they cannot be read, or are of another shape than the recipe's."""
     if not recipe.start:
         return None
-    folder = engine.SHIPPED if recipe.start == SHIPPED else Path(recipe.start)
+    folder = engine.SHIPPED if recipe.start == OURS else Path(recipe.start)
     codec, prior = read_shapes(folder)
     pairs = (("codec", asdict(recipe.codec), asdict(codec)), ("prior", asdict(recipe.prior), asdict(prior)))
     differing = [

@@ -151,6 +151,8 @@ class PriorRecipe:
     """How often each condition is dropped by itself."""
     blurred: float = 0.3
     """Share of the pieces of which some past codes, from few to nearly all, are hidden: who can copy the past does not learn to listen."""
+    jitter: float = 0.5
+    """Most noise on the past of half of the pieces, in spreads of the codes' vectors: when it plays, its past is its own, which flutters."""
     scored: int = 16
     """Codebooks of a step that are scored, drawn anew at each: their chances are most of what a step costs."""
     ema_decay: float = 0.995
@@ -191,7 +193,7 @@ class Recipe:
     recordings: str = ""
     """A folder with a user's own recordings to train on, each with a caption beside it where there is one: `name.wav`, `name.txt`."""
     start: str = ""
-    """A folder with weights that training goes on from, or SHIPPED; empty: from nothing."""
+    """A folder with weights that training goes on from, or OURS; empty: from nothing."""
 
 
 RECIPES: dict[str, Recipe] = {
@@ -224,7 +226,7 @@ RECIPES: dict[str, Recipe] = {
     ),
 }
 """`tiny` proves the way from end to end in a minute, `small` trains on two CPU cores, `base` wants one GPU."""
-SHIPPED = "shipped"
+OURS = "shipped"
 """As a recipe's `start`: the weights that come with gridtone."""
 
 
@@ -248,7 +250,7 @@ def read_recipe(source: str) -> Recipe:
     return replace(
         recipe,
         recordings=recipe.recordings and str(path.parent / recipe.recordings),
-        start=recipe.start if recipe.start in ("", SHIPPED) else str(path.parent / recipe.start),
+        start=recipe.start if recipe.start in ("", OURS) else str(path.parent / recipe.start),
     )
 
 

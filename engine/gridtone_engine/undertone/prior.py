@@ -228,10 +228,10 @@ def delay(codes: Tensor, config: PriorConfig) -> Tensor:
     return delayed
 
 
-def prior_loss(prior: Prior, codes: Tensor, condition: Tensor, sheets: Tensor, books: Tensor | slice = slice(None), hidden: Tensor | None = None) -> Tensor:
+def prior_loss(prior: Prior, codes: Tensor, condition: Tensor, sheets: Tensor, books: Tensor | slice = slice(None), seen: Tensor | None = None) -> Tensor:
     """Cross-entropy in nats a code of codes (batch, codebooks, frames); each codebook counts the same. Of some codebooks or all: what they cost is mostly
-    their logits. `hidden` (batch, codebooks, frames) codes are not seen by those after them."""
+    their logits. `seen` (batch, codebooks, frames) is what those after them see in their place, `nothing` where they see nothing."""
     delayed = delay(codes, prior.config)
-    seen = delayed if hidden is None else delay(codes.masked_fill(hidden, prior.nothing), prior.config)
-    logits = prior(F.pad(seen, (1, -1), value=prior.nothing), condition, sheets, books)
+    before = delayed if seen is None else delay(seen, prior.config)
+    logits = prior(F.pad(before, (1, -1), value=prior.nothing), condition, sheets, books)
     return F.cross_entropy(logits.flatten(0, 1), delayed[:, books].transpose(0, 1).flatten(), ignore_index=prior.nothing)

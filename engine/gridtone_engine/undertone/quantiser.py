@@ -28,6 +28,12 @@ class Quantiser(nn.Module):
         """Codes (batch, codebooks, time) -> latents (batch, time, codebooks, width)."""
         return torch.stack([F.embedding(codes[:, book], vectors) for book, vectors in enumerate(self.vectors)], dim=2)
 
+    def jittered(self, codes: Tensor, most: float, generator: torch.Generator) -> Tensor:
+        """Codes (batch, codebooks, time) with noise, each of the batch by a size of its own, of `most` times the spread of each codebook's vectors at most."""
+        latents = self.decode(codes)
+        noise = torch.randn(latents.shape, generator=generator) * most * torch.rand(len(codes), 1, 1, 1, generator=generator)
+        return self.encode(latents + noise.to(latents.device) * self.vectors.std(dim=1))
+
     @torch.no_grad()
     def initialise(self, latents: Tensor, generator: torch.Generator, rounds: int = 15) -> None:
         """Put every codebook on the k-means centres of its share of `latents` (n, codebooks, width); a centre that nothing is near begins anew elsewhere."""

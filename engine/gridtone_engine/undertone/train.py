@@ -255,22 +255,27 @@ class PriorTrainer(Trainer):
 
     def learn(self) -> dict[str, float]:
         books = torch.randperm(self.recipe.prior.codebooks, generator=self.generator)[: self.recipe.train_prior.scored]
-        loss = self._loss(self.model, self.crops, self.batch_number, books.to(self.device), self.recipe.train_prior.blurred)
+        loss = self._loss(self.model, self.crops, self.batch_number, books.to(self.device), disturbed=True)
         loss.backward()
         return {"loss": loss.item()}
 
-    def _loss(self, prior: nn.Module, crops: CodeCrops, step: int, books: Tensor | slice = slice(None), blurred: float = 0) -> Tensor:
+    def _loss(self, prior: nn.Module, crops: CodeCrops, batch: int, books: Tensor | slice = slice(None), disturbed: bool = False) -> Tensor:
         assert isinstance(prior, Prior)
-        codes, asked, sheets = crops.batch(step)
+        codes, asked, sheets = crops.batch(batch)
+        codes = codes.to(self.device)
         told = [torch.from_numpy(part).to(self.device) for part in asked.parts]
-        hidden = self._hidden(codes.shape, blurred) if blurred else None
+        seen = self._disturbed(codes, prior.nothing) if disturbed else None
         with self._half():
-            return prior_loss(prior, codes.to(self.device), prior.condition(*told), sheets.to(self.device), books, hidden)
+            return prior_loss(prior, codes, prior.condition(*told), sheets.to(self.device), books, seen)
 
-    def _hidden(self, shape: torch.Size, blurred: float) -> Tensor:
-        """Which codes of a batch are hidden: of a share `blurred` of the pieces, each a share of its own between none and all."""
-        shares = torch.rand(shape[0], generator=self.generator) * (torch.rand(shape[0], generator=self.generator) < blurred)
-        return (torch.rand(shape, generator=self.generator) < shares[:, None, None]).to(self.device)
+    @torch.no_grad()
+    def _disturbed(self, codes: Tensor, nothing: int) -> Tensor:
+        """Codes of a batch, those of half of the pieces jittered, and of a share `blurred` of the pieces some hidden, from none to all."""
+        settings, seen = self.recipe.train_prior, codes.clone()
+        seen[::2] = self.codec.quantiser.jittered(codes[::2], settings.jitter, self.generator)
+        shares = torch.rand(len(codes), generator=self.generator) * (torch.rand(len(codes), generator=self.generator) < settings.blurred)
+        hidden = torch.rand(codes.shape, generator=self.generator) < shares[:, None, None]
+        return seen.masked_fill(hidden.to(self.device), nothing)
 
     @torch.inference_mode()
     def examine(self) -> dict[str, float]:
