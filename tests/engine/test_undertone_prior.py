@@ -9,9 +9,10 @@ from torch.nn import functional as F
 from undertone_miniature import TINY, miniature
 
 from gridtone_engine.prompt import INSTRUMENTS, Attributes, Prompt
+from gridtone_engine.undertone import generate
 from gridtone_engine.undertone.conditions import SIZES, ask, conditions, stack
 from gridtone_engine.undertone.generate import Sampling, Stage, choose, decode_stretch, sample_codes
-from gridtone_engine.undertone.lead_sheet import SHEET_WIDTH
+from gridtone_engine.undertone.lead_sheet import SHEET_WIDTH, beginning
 from gridtone_engine.undertone.prior import Prior, delay, prior_loss
 from gridtone_engine.undertone.torch_model import TorchModel
 
@@ -133,12 +134,40 @@ def test_a_prompt_that_changes_bends_the_music_from_then_on(model):
     assert np.array_equal(bent[:, :10], plain[:, :10]) and not np.array_equal(bent, plain)
 
 
+def test_guidance_pushes_where_notes_begin_and_hardly_where_they_are_held(model, monkeypatch):
+    class Certain:
+        """Told something, a code is e times as likely; told nothing, all are alike."""
+
+        def step(self, codes, condition, sheets, positions):
+            logits = np.zeros((*codes.shape, TINY.prior.codes), np.float32)
+            logits[0, :, 0] = 1
+            return logits
+
+    pushes = []
+
+    def watched(logits, draws, top_p):
+        pushes.append(logits[0, :, 0])
+        return choose(logits, draws, top_p)
+
+    monkeypatch.setattr(model, "steps", lambda rows: Certain())
+    monkeypatch.setattr(generate, "choose", watched)
+    stage, sheet = Stage(model, 1, Sampling(guidance=5, temperature=0.9)), ask(Prompt("calm, in D minor")).sheet
+    stage.seat(0, CALM, 1)
+    for _ in range(100):
+        stage.advance()
+    begins = beginning(sheet.at(np.arange(101) / 25 * sheet.tempo_bpm / 60))
+    assert 10 < begins.sum() < 60
+    for book, steps in enumerate(TINY.prior.delays):
+        expected = np.where(begins, 5 / 0.9, 1.5 / 0.6)[: 100 - steps]
+        assert np.allclose([push[book] for push in pushes[steps:]], expected), "each codebook by the frame that its code is of"
+
+
 def test_choice_follows_chances_and_leaves_out_the_unlikely():
     logits = np.log(np.array([0.5, 0.3, 0.15, 0.05], np.float32))
     draws = (np.arange(1000) + 0.5) / 1000
-    found = choose(np.tile(logits, (1000, 1)), draws, Sampling(temperature=1.0, top_p=0.9))
+    found = choose(np.tile(logits, (1000, 1)), draws, 0.9)
     assert np.allclose(np.bincount(found, minlength=4) / 1000, np.array([0.5, 0.3, 0.15, 0]) / 0.95, atol=0.002)
-    cold = choose(np.tile(logits, (1000, 1)), draws, Sampling(temperature=0.01))
+    cold = choose(np.tile(logits / 0.01, (1000, 1)), draws)
     assert (cold == 0).all()
 
 
@@ -153,19 +182,18 @@ def test_hidden_codes_are_learned_but_not_seen(model):
     prior = model.prior
     codes, told = torch.randint(8, (1, TINY.prior.codebooks, 12)), (torch.zeros(1, TINY.prior.depth * TINY.prior.width), torch.zeros(1, 14 + MORE, SHEET_WIDTH))
     other = (codes + 1) % 8
-    first = torch.zeros_like(codes, dtype=torch.bool)
-    first[:, :, :6] = True
     late = torch.tensor([TINY.prior.codebooks - 1])
 
     def loss(past):
         joined = torch.cat([past[:, :, :6], codes[:, :, 6:]], dim=2)
+        seen = joined.clone()
+        seen[:, :, :6] = prior.nothing
         with torch.inference_mode():
-            delayed = delay(joined.masked_fill(first, prior.nothing), TINY.prior)
-            logits = prior(F.pad(delayed, (1, -1), value=prior.nothing), *told, late)
-            return prior_loss(prior, joined, *told, late, first), logits
+            logits = prior(F.pad(delay(seen, TINY.prior), (1, -1), value=prior.nothing), *told, late)
+            return prior_loss(prior, joined, *told, late, seen), F.cross_entropy(logits[0, -6:], joined[0, late, 6:][0])
 
-    (ours, seen), (theirs, also_seen) = loss(codes), loss(other)
-    assert torch.equal(seen, also_seen) and ours != theirs
+    (ours, after), (theirs, also_after) = loss(codes), loss(other)
+    assert after == also_after and ours != theirs
 
 
 def test_before_training_what_sounds_goes_on_and_what_is_hidden_is_any_code():

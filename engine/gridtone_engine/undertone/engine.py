@@ -38,7 +38,7 @@ class Undertone:
         device: str | None = None,
         threads: int = 1,
         batch: int | None = None,
-        guidance: float = 4.0,
+        guidance: float = 5.0,
         temperature: float = 0.9,
         top_p: float = 1.0,
     ) -> None:

@@ -13,7 +13,11 @@ from numpy.typing import NDArray
 
 from gridtone_engine.undertone.conditions import Asked, Conditions, stack
 from gridtone_engine.undertone.configs import CodecConfig, PriorConfig
-from gridtone_engine.undertone.lead_sheet import SHEET_WIDTH, LeadSheet
+from gridtone_engine.undertone.lead_sheet import SHEET_WIDTH, LeadSheet, beginning
+
+HELD_GUIDANCE, HELD_TEMPERATURE = 1 / 8, 2 / 3
+"""Of what guidance adds and of the temperature, that is left while notes are only held: pushed as hard and drawn as freely as where they begin, a held note
+flutters, which is heard as notes that begin again."""
 
 Codes = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -54,7 +58,7 @@ class Model(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    guidance: float = 4.0
+    guidance: float = 5.0
     """How much further than without the prompt: 1 follows the model, more follows the prompt."""
     temperature: float = 0.9
     top_p: float = 1.0
@@ -113,17 +117,18 @@ class Stage:
         codes = np.stack([seat.delayed[-1] if seat else empty for seat in self._seats])
         positions = np.array([seat.position if seat else 0 for seat in self._seats])
         repeats = 1 + self.guided
-        around = np.array(self.model.prior_config.around)
+        around = self.model.prior_config.around
         sheets = np.zeros((len(self._condition), len(around), SHEET_WIDTH), np.float32)
         for place, seat in enumerate(self._seats):
             if seat:
-                sheets[place] = seat.sheet.at(seat.beats + around * self._beats_a_frame(seat.sheet))
+                sheets[place] = seat.sheet.at(seat.beats + np.array(around) * self._beats_a_frame(seat.sheet))
         logits = self._steps.step(np.tile(codes, (repeats, 1)), self._condition, sheets, np.tile(positions, repeats))
+        held = ~beginning(sheets[: len(self._seats)])[:, -around[0] - np.array(self._delays), None]
         if self.guided:
             asked, unasked = np.split(logits, 2)
-            logits = unasked + self.sampling.guidance * (asked - unasked)
+            logits = asked + (self.sampling.guidance - 1) * np.where(held, HELD_GUIDANCE, 1) * (asked - unasked)
         draws = np.stack([seat.rng.random(self._books) if seat else np.zeros(self._books) for seat in self._seats])
-        chosen = choose(logits, draws, self.sampling)
+        chosen = choose(logits / (self.sampling.temperature * np.where(held, HELD_TEMPERATURE, 1)), draws, self.sampling.top_p)
         return [self._take(seat, chosen[place]) if seat else None for place, seat in enumerate(self._seats)]
 
     def _take(self, seat: _Seat, chosen: NDArray[np.int64]) -> NDArray[np.int64] | None:
@@ -145,14 +150,14 @@ class Stage:
         return sheet.tempo_bpm / 60 / self.model.codec_config.frame_rate
 
 
-def choose(logits: Floats, draws: NDArray[np.float64], sampling: Sampling) -> Codes:
-    """Sample from logits (..., codes) by numbers within [0, 1) (...): the likeliest codes whose chances add up to `top_p`, at a temperature."""
+def choose(logits: NDArray[np.floating], draws: NDArray[np.float64], top_p: float = 1.0) -> Codes:
+    """Sample from logits (..., codes) by numbers within [0, 1) (...): the likeliest codes whose chances add up to `top_p`."""
     order = np.argsort(-logits, axis=-1, kind="stable")
-    scaled = np.take_along_axis(logits, order, axis=-1).astype(np.float64) / sampling.temperature
-    chances = np.exp(scaled - scaled[..., :1])
+    sorted_logits = np.take_along_axis(logits, order, axis=-1).astype(np.float64)
+    chances = np.exp(sorted_logits - sorted_logits[..., :1])
     chances /= chances.sum(axis=-1, keepdims=True)
     above = np.cumsum(chances, axis=-1) - chances
-    chances[above >= sampling.top_p] = 0
+    chances[above >= top_p] = 0
     reached = np.cumsum(chances, axis=-1)
     place = (reached <= draws[..., None] * reached[..., -1:]).sum(axis=-1, keepdims=True)
     return np.take_along_axis(order, place, axis=-1)[..., 0]
