@@ -8,6 +8,7 @@ import soundfile
 from undertone_miniature import TINY, miniature
 
 from gridtone_engine import Attributes, EngineError, Prompt, engine_names, open_engine
+from gridtone_engine.composer import master
 from gridtone_engine.undertone import Undertone, engine
 from gridtone_engine.undertone.export import export_model
 from gridtone_engine.undertone.synthesis import LOOK_AHEAD, levels_of, synthesised
@@ -81,7 +82,8 @@ def test_given_audio_is_continued(weights, tmp_path):
         list(opened.sample([Prompt("calm", 1.0, continue_from=tmp_path / "missing.wav")]))
 
 
-def test_the_stream_is_the_track_and_has_no_end(weights):
+def test_the_stream_is_the_track_before_it_is_balanced_and_has_no_end(weights, monkeypatch):
+    monkeypatch.setattr(master, "balance", lambda *_: None)
     opened = Undertone(weights)
     prompt = Prompt("120 bpm", 6.0, seed=3)
     chunks = list(islice(opened.stream(prompt, chunk_seconds=0.48), 9))

@@ -50,3 +50,12 @@ def test_torch_plays_the_same_model():
     codes = np.random.default_rng(0).integers(ours.codec_config.codes, size=(1, ours.codec_config.codebooks, 50))
     wanted = ours.decode(codes)
     assert np.sqrt(((theirs.decode(codes) - wanted) ** 2).mean()) < 0.1 * np.sqrt((wanted**2).mean())
+
+
+def test_a_track_is_as_bright_as_was_asked(tmp_path):
+    def centroid(text):
+        samples, _ = played(tmp_path / "x.wav", text)
+        magnitudes = np.abs(np.fft.rfft(samples.mean(axis=1)))
+        return (magnitudes * np.fft.rfftfreq(len(samples))).sum() / magnitudes.sum()
+
+    assert 1.5 * centroid("dark") < centroid("bright")

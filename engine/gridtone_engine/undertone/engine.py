@@ -70,7 +70,8 @@ class Undertone:
     ) -> Iterator[Rendition]:
         """As many tracks at once as the batch has seats; who finishes makes room for the next. A track that continues audio begins with it.
 
-        Tracks are levelled as the composer's are, rises softened, and rise and fall over a bar.
+        Tracks are mastered as the composer's are: balanced to the brightness asked for, unless they continue audio, levelled, rises softened. They rise and fall
+        over a bar.
 
         Raises EngineError where a prompt's length, key, instruments or audio make no sense, before anything is sampled.
         """
@@ -172,6 +173,8 @@ class Undertone:
         stretches = (decode_stretch(self._model, codes, start, min(count, start + DECODED_AT_ONCE)) for start in range(0, count, DECODED_AT_ONCE))
         pieces = [synthesis.play(levels) for levels in stretches]
         samples = np.concatenate([*pieces, synthesis.rest()], axis=1)[:, : round(prompt.seconds * self.sample_rate)]
+        if prime is None:
+            master.balance(samples, self.sample_rate, asked.sheet.brightness)
         master.level(samples, self.sample_rate)
         frames, fade = samples.shape[1], _fade_frames(asked, self.sample_rate)
         samples *= _rise(0, frames, fade)[::-1]

@@ -121,8 +121,8 @@ class LeadSheet:
     """Music without end under attributes that are all known."""
 
     def __init__(self, attributes: Attributes, seed: int) -> None:
-        assert attributes.tempo_bpm is not None and attributes.energy is not None
-        self.tempo_bpm, self.bar_beats = attributes.tempo_bpm, beats_in_bar(attributes.energy, seed)
+        assert attributes.tempo_bpm is not None and attributes.energy is not None and attributes.brightness is not None
+        self.tempo_bpm, self.bar_beats, self.brightness = attributes.tempo_bpm, beats_in_bar(attributes.energy, seed), attributes.brightness
         self._attributes = attributes
         self._seeds = (number for number in count(seed) if beats_in_bar(attributes.energy or 0.0, number) == self.bar_beats)
         score = self._composed()
