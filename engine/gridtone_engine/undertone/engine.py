@@ -70,8 +70,8 @@ class Undertone:
     ) -> Iterator[Rendition]:
         """As many tracks at once as the batch has seats; who finishes makes room for the next. A track that continues audio begins with it.
 
-        Tracks are mastered as the composer's are: balanced to the brightness asked for, unless they continue audio, levelled, rises softened. They rise and fall
-        over a bar.
+        Tracks are mastered as the composer's are: balanced to the brightness asked for, unless they continue audio, levelled, rises softened. They rise and
+        fall over a bar.
 
         Raises EngineError where a prompt's length, key, instruments or audio make no sense, before anything is sampled.
         """
