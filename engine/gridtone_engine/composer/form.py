@@ -14,7 +14,7 @@ ARCS = (  # intensity over the body of a piece, from its beginning to its end
 )
 
 
-def plan(bars: int, orchestra: Orchestra, energy: float, rng: np.random.Generator, edges: bool = True) -> tuple[Section, ...]:
+def plan(bars: int, orchestra: Orchestra, energy: float, rng: np.random.Generator, edges: bool) -> tuple[Section, ...]:
     """Sections that fill `bars` exactly. Neighbours differ in who plays, how much, and how high. Without `edges` there is neither an intro nor an outro."""
     edge = 0 if bars < 6 or not edges else 1 if bars < 10 else 2 if bars < 24 else 4
     lengths = _body_lengths(bars - 2 * edge, rng)

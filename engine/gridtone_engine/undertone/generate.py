@@ -117,11 +117,11 @@ class Stage:
         codes = np.stack([seat.delayed[-1] if seat else empty for seat in self._seats])
         positions = np.array([seat.position if seat else 0 for seat in self._seats])
         repeats = 1 + self.guided
-        around = self.model.prior_config.around
+        around = np.array(self.model.prior_config.around)
         sheets = np.zeros((len(self._condition), len(around), SHEET_WIDTH), np.float32)
         for place, seat in enumerate(self._seats):
             if seat:
-                sheets[place] = seat.sheet.at(seat.beats + np.array(around) * self._beats_a_frame(seat.sheet))
+                sheets[place] = seat.sheet.at(seat.beats + around * self._beats_a_frame(seat.sheet))
         logits = self._steps.step(np.tile(codes, (repeats, 1)), self._condition, sheets, np.tile(positions, repeats))
         held = ~beginning(sheets[: len(self._seats)])[:, -around[0] - np.array(self._delays), None]
         if self.guided:

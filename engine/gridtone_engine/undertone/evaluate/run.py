@@ -54,7 +54,8 @@ def evaluate(undertone: Undertone, folder: Path, size: Size, report: Report = la
     tracks = [(f"{one.language}_{one.number}", one.prompt) for group in questions.values() for one in group]
     tracks += [(f"seed_{number}_{seed}", prompt) for number, group in enumerate(seeds) for seed, prompt in enumerate(group)]
     more = [question(number, "en", size.seconds) for number in range(size.prompts, size.prompts + size.more)]
-    total = len(makers) * (len(tracks) + len(more)) + 2 * size.pieces + 1
+    peers = questions["en"] if has_latentscore() else []
+    total = len(makers) * (len(tracks) + len(more)) + len(peers) + 2 * size.pieces + 1
     done = 0
     heard: dict[str, dict[str, Heard]] = {name: {} for name in makers}
     for maker, engine in makers.items():
@@ -67,9 +68,10 @@ def evaluate(undertone: Undertone, folder: Path, size: Size, report: Report = la
             _kept(folder / maker / f"en_{one.number}", partial(_sampled, engine, one.prompt))
             done += 1
     latentscore = []
-    for asked in questions["en"] if has_latentscore() else []:
-        report(Progress(done / total, f"LatentScore: {asked.number}"))
-        latentscore.append(_heard(folder / "latentscore" / f"en_{asked.number}", partial(_latentscore, asked.prompt)))
+    for one in peers:
+        report(Progress(done / total, f"LatentScore: en_{one.number}, {len(peers)} tracks"))
+        latentscore.append(_heard(folder / "latentscore" / f"en_{one.number}", partial(_latentscore, one.prompt)))
+        done += 1
     rows = _following(questions, heard, latentscore)
     for unseen in (False, True):
         scores = []
