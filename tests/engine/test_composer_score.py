@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gridtone_engine.composer import compose
@@ -69,6 +69,7 @@ def test_all_notes_are_in_the_key_but_the_raised_leading_note_of_minor(asked: At
 
 @settings(max_examples=40, deadline=None)
 @given(prompts, seeds)
+@example(Attributes(tempo_bpm=30.0, key="C dorian"), 48572).via("every close voicing around the centre has its tenor below the bass")
 def test_voices_are_led_well(asked: Attributes, seed: int):
     score = compose(asked, 120, seed)
     assert [chord.start for chord in score.chords] == pytest.approx(np.cumsum([0, *(chord.beats for chord in score.chords)])[:-1])

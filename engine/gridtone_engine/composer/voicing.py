@@ -1,8 +1,8 @@
 """Voice-leading: which octave each chord note sounds in, so that every voice moves little and sings.
 
 The bass is laid first, near its last note; the three upper voices of the whole piece are then found at once, as the cheapest path through all close voicings
-(Viterbi). Forbidden between the outer voices, and dear between the others: parallel fifths and octaves. Dear: leaps, wide gaps, a doubled leading note,
-straying from the register, standing still on one voicing.
+(Viterbi). Forbidden: a tenor below the bass and, between the outer voices, parallel fifths and octaves, which are dear between the others. Dear: leaps, wide
+gaps, a doubled leading note, straying from the register, standing still on one voicing.
 """
 
 from itertools import product
@@ -38,14 +38,20 @@ def candidates(key: Key, chord: Chord, low: int, high: int) -> NDArray[np.int64]
     return np.array(found)
 
 
+def _voicings(key: Key, chord: Chord, centre: float, bass: int) -> NDArray[np.int64]:
+    """Candidates around the centre; over the bass, where all of those cross it."""
+    around = candidates(key, chord, int(centre) - 12, int(centre) + 12)
+    return around if (around[:, 0] >= bass).any() else candidates(key, chord, bass, bass + 24)
+
+
 def lead_voices(key: Key, chords: list[Chord], centres: list[float], rng: np.random.Generator) -> list[tuple[int, int, int, int]]:
     """Voices (bass, tenor, alto, soprano) for every chord; `centres` gives the middle of the upper voices' register, chord by chord."""
     bass = bass_line(key, chords, rng)
-    options = [candidates(key, chord, int(centre) - 12, int(centre) + 12) for chord, centre in zip(chords, centres, strict=True)]
+    options = [_voicings(key, chord, centre, low) for chord, centre, low in zip(chords, centres, bass, strict=True)]
     costs: list[NDArray[np.float64]] = []
     best: list[NDArray[np.intp]] = []
     for index, (chord, centre, voicings) in enumerate(zip(chords, centres, options, strict=True)):
-        own = 0.5 * np.abs(voicings.mean(axis=1) - centre) + rng.exponential(1.2, len(voicings))
+        own = 0.5 * np.abs(voicings.mean(axis=1) - centre) + rng.exponential(1.2, len(voicings)) + FORBIDDEN * (voicings[:, 0] < bass[index])
         leading = (key.tonic - 1) % 12
         if leading in chord.pitch_classes(key):
             own += 8.0 * ((voicings % 12 == leading).sum(axis=1) > 1)
