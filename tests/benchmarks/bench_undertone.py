@@ -1,8 +1,13 @@
-"""How fast undertone plays and how large it is, with random weights of a recipe's shape: `python tests/benchmarks/bench_undertone.py [small|base]`."""
+"""How fast undertone plays and how large it is, with random weights of a recipe's shape; how soon a fresh process is heard, with the weights that are shipped:
+`python tests/benchmarks/bench_undertone.py [small|base]`.
+"""
 
+import re
+import subprocess
 import sys
 import time
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 
 import numpy as np
@@ -17,6 +22,38 @@ from gridtone_engine.undertone.generate import decode_stretch
 from gridtone_engine.undertone.prior import Prior
 
 FRAMES = 250
+FRESH_RUNS = 7
+WAV_HEADER_BYTES = 44
+STREAM = [sys.executable, "-m", "gridtone", "generate", "--engine", "undertone", "--stream", "-o", "-", "--seconds", "1", "calm, warm pads, 60 bpm"]
+
+
+def fresh_rows() -> list[tuple[str, float, str]]:
+    """Seconds to the first sound of a process that was just started, alone and next to a process that is always busy: medians."""
+    rows = []
+    for beside, others in (("", 0), (", next to a busy core", 1)):
+        busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(others)]
+        try:
+            runs = [_fresh() for _ in range(FRESH_RUNS)]
+        finally:
+            for process in busy:
+                process.kill()
+                process.wait()
+        for what, seconds, target in zip(("opened", "started"), zip(*runs, strict=True), ("<= 1.5", ""), strict=True):
+            rows.append((f"first sound after it was {what}{beside}, s", median(seconds), target))
+    return rows
+
+
+def _fresh() -> tuple[float, float]:
+    """Since the engine was opened, since the process was started."""
+    began = time.perf_counter()
+    with subprocess.Popen(STREAM, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout and process.stderr
+        process.stdout.read(WAV_HEADER_BYTES + 1)
+        started = time.perf_counter() - began
+        process.stdout.read()
+        said = re.search(rb"first sound after ([0-9.]+) s", process.stderr.read())
+    assert said, "the command says when it was first heard"
+    return float(said[1]), started
 
 
 def main() -> None:
@@ -46,9 +83,10 @@ def main() -> None:
             began = time.perf_counter()
             decode_stretch(engine._model, codes, 0, FRAMES)
             rows.append((f"{runtime}, decoding alone, times real time", prompt.seconds / (time.perf_counter() - began), ""))
+    rows += fresh_rows()
     print(f"{name}: one thread")
     for what, measured, target in rows:
-        print(f"{what:45} {measured:8.2f}   {target}")
+        print(f"{what:56} {measured:8.2f}   {target}")
 
 
 if __name__ == "__main__":

@@ -31,7 +31,8 @@ from sqlalchemy import create_engine, text
 from gridtone.cue import Cue
 from gridtone.library.audio import encode_flac, encode_opus
 from gridtone.library.database import open_database
-from gridtone.library.history import LibraryError, TrackFailure
+from gridtone.library.errors import LibraryError
+from gridtone.library.history import TrackFailure
 from gridtone.library.library import Count, Freshness, Library
 from gridtone.library.listening import Feedback, Play
 from gridtone.library.retention import SECONDS_A_DAY, Shelved, to_remove

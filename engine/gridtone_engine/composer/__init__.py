@@ -19,7 +19,7 @@ It composes a score and plays it. Composition goes from the large to the small; 
 
 A track is a whole number of bars, as near as they come to the length asked for, in one tempo, its first downbeat at 0 s; it begins and ends thinly and faded
 over a bar, so that two tracks can be crossfaded on a bar. The same prompt and seed give the same bytes. Nothing here uses torch, the network, or anything
-outside numpy, scipy and soundfile.
+outside numpy, scipy and soundfile. Modules say `scipy.signal`, which is imported when it is first used and takes most of a second: writing a score needs none.
 """
 
 from gridtone_engine.composer.compose import compose

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import signal
 
 from gridtone_engine.composer.tones import pad, percussion, plucked, struck, sustained
 
@@ -66,4 +66,4 @@ def tone(instrument: Instrument, pitch: int, seconds: float, hardness: float, sa
     """One note of an instrument, `hardness` (0 soft to 1 hard) opening its highs: float32 of shape (channels, frames), about -20 dBFS RMS while it is loud."""
     made = instrument.make(pitch, seconds, sample_rate)
     cutoff = min(instrument.cutoff_hz * 2 ** (2 * hardness - 0.5 + (pitch - 60) / 36), 0.45 * sample_rate)
-    return np.asarray(signal.sosfilt(signal.butter(2, cutoff, fs=sample_rate, output="sos").astype(np.float32), made), dtype=np.float32)
+    return np.asarray(scipy.signal.sosfilt(scipy.signal.butter(2, cutoff, fs=sample_rate, output="sos").astype(np.float32), made), dtype=np.float32)

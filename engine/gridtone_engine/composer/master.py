@@ -1,9 +1,8 @@
 """The last steps over a whole track, all in place on samples of shape (2, frames): tonal balance, gentle dynamics, fades."""
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from pyloudnorm import IIRfilter
-from scipy import fft, signal
 
 from gridtone_engine.composer.reverb import convolve_in_place
 
@@ -24,8 +23,8 @@ def balance(samples: Samples, sample_rate: int, brightness: float) -> None:
     window = 2048
     starts = np.linspace(0, max(samples.shape[1] - window, 0), 160).astype(int)
     pieces = np.stack([samples[:, start : start + window].mean(axis=0) for start in starts if samples.shape[1] >= window])
-    magnitudes = np.abs(fft.rfft(pieces * signal.windows.hann(window))) + 1e-9
-    frequencies = fft.rfftfreq(window, 1 / sample_rate)
+    magnitudes = np.abs(scipy.fft.rfft(pieces * scipy.signal.windows.hann(window))) + 1e-9
+    frequencies = scipy.fft.rfftfreq(window, 1 / sample_rate)
     octaves = np.log2(np.clip(frequencies, 60, 10000) / 600)
 
     def centroid(tilt_db: float) -> float:
@@ -37,10 +36,10 @@ def balance(samples: Samples, sample_rate: int, brightness: float) -> None:
         middle = (low + high) / 2
         low, high = (middle, high) if centroid(middle) < target_centroid_hz(brightness) else (low, middle)
     taps = 2047
-    shape_hz = fft.rfftfreq(4096, 1 / sample_rate)
+    shape_hz = scipy.fft.rfftfreq(4096, 1 / sample_rate)
     gain = 10 ** (low * np.log2(np.clip(shape_hz, 60, 10000) / 600) / 20) * (1 - np.exp(-((shape_hz / 28) ** 4)))
-    response = np.roll(fft.irfft(gain), taps // 2)[:taps] * signal.windows.hann(taps)
-    response -= response.mean() * signal.windows.hann(taps) / signal.windows.hann(taps).mean()  # nothing at 0 Hz
+    response = np.roll(scipy.fft.irfft(gain), taps // 2)[:taps] * scipy.signal.windows.hann(taps)
+    response -= response.mean() * scipy.signal.windows.hann(taps) / scipy.signal.windows.hann(taps).mean()  # nothing at 0 Hz
     delay = taps // 2
     convolve_in_place(samples, np.stack([response, response]).astype(np.float32), 2**16)
     for channel in samples:
@@ -69,6 +68,8 @@ def level(samples: Samples, sample_rate: int) -> None:
 
 def _weighted_power(samples: Samples, sample_rate: int, hop: int) -> NDArray[np.float64]:
     """Mean square of every hop, weighted as loudness is (ITU-R BS.1770), summed over the channels. Shape (hops,)."""
+    from pyloudnorm import IIRfilter
+
     shelf = IIRfilter(4.0, 0.7072, 1682.0, sample_rate, "high_shelf_DeMan")
     low_cut = IIRfilter(0.0, 0.5003, 38.14, sample_rate, "high_pass_DeMan")
     sections = np.array([[*shelf.b, *shelf.a], [*low_cut.b, *low_cut.a]])
@@ -76,7 +77,7 @@ def _weighted_power(samples: Samples, sample_rate: int, hop: int) -> NDArray[np.
     chunk = CHUNK // hop * hop
     powers = []
     for start in range(0, samples.shape[1] // hop * hop, chunk):
-        weighted, state = signal.sosfilt(sections, samples[:, start : min(start + chunk, samples.shape[1] // hop * hop)], zi=state)
+        weighted, state = scipy.signal.sosfilt(sections, samples[:, start : min(start + chunk, samples.shape[1] // hop * hop)], zi=state)
         powers.append((weighted.reshape(samples.shape[0], -1, hop) ** 2).mean(axis=2).sum(axis=0))
     return np.concatenate(powers)
 

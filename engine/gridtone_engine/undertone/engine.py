@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import scipy
 import soundfile
 from numpy.typing import NDArray
-from scipy.signal import resample_poly
 
 from gridtone_engine.composer import master
 from gridtone_engine.engine import EngineError, Progress, Rendition
 from gridtone_engine.prompt import Attributes, Prompt
+from gridtone_engine.text.moods import prepare
 from gridtone_engine.undertone.conditions import Asked, ask
 from gridtone_engine.undertone.generate import Codes, Model, Sampling, Stage, decode_stretch
 from gridtone_engine.undertone.synthesis import Synthesis, synthesised
@@ -53,6 +54,7 @@ class Undertone:
         folder = SHIPPED if weights is None else Path(weights).expanduser()
         if weights is None and not SHIPPED.exists():
             raise EngineError("no weights of undertone are shipped yet: name a folder of your own, weights=FOLDER, made by gridtone train (docs/undertone.md)")
+        prepare()
         self._model = _open(folder, runtime, device, threads)
         described = json.loads((folder / "undertone.json").read_text("utf-8"))
         self.model, self.licence = str(described["model"]), str(described["licence"])
@@ -233,4 +235,4 @@ def stereo(samples: NDArray[np.float32], rate: int, sample_rate: int) -> NDArray
     """Samples (frames, channels) at `rate` as (2, frames) at `sample_rate`: the first two channels; mono on both sides."""
     both = samples[:, [0, min(1, samples.shape[1] - 1)]]
     common = gcd(sample_rate, rate)
-    return np.ascontiguousarray(resample_poly(both, sample_rate // common, rate // common, axis=0).T, dtype=np.float32)
+    return np.ascontiguousarray(scipy.signal.resample_poly(both, sample_rate // common, rate // common, axis=0).T, dtype=np.float32)

@@ -32,7 +32,7 @@ class Commands(click.Group):
         return super().get_command(ctx, cmd_name)
 
     def invoke(self, ctx: click.Context) -> object:
-        from gridtone.library.history import LibraryError
+        from gridtone.library.errors import LibraryError
         from gridtone_engine import EngineError
 
         try:

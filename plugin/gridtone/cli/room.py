@@ -132,7 +132,7 @@ def forget_alarms(config: Path | None) -> None:
     For an alarm whose acknowledgement nobody will ever report, since it came while gridtone was not running.
     """
     from gridtone.config import load_site
-    from gridtone.library.history import LibraryError
+    from gridtone.library.errors import LibraryError
     from gridtone.library.library import Library
     from gridtone.room.policy import ROOM, KeptRoom
 

@@ -66,8 +66,6 @@ def generate(
 ) -> None:
     """Make one track from TEXT, in English or Chinese."""
     from gridtone.cli.streaming import STDOUT, stream
-    from gridtone.gate.check import check
-    from gridtone.gate.finish import finish
     from gridtone_engine import Attributes, Prompt, choose_engine, open_engine
 
     if streamed and output != STDOUT and output.suffix != ".wav":
@@ -85,6 +83,10 @@ def generate(
     if streamed:
         stream(opened, prompt, output)
         return
+
+    from gridtone.gate.check import check
+    from gridtone.gate.finish import finish
+
     try:
         with progress_bar() as bar:
             task = bar.add_task("starting", total=1.0)

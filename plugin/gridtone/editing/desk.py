@@ -13,7 +13,8 @@ from gridtone.editing.comparing import compare
 from gridtone.editing.helper import Helper
 from gridtone.editing.rules_file import RulesFile
 from gridtone.editing.views import Checked, Comparison, ConflictError, CurrentRules, RefusedError
-from gridtone.library.history import History, LibraryError
+from gridtone.library.errors import LibraryError
+from gridtone.library.history import History
 from gridtone.library.rules_version import FILE, PACK, RulesVersion, VersionLine
 from gridtone.recent import Recent
 

@@ -22,7 +22,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from gridtone.library.database import DatabaseError, open_database
-from gridtone.library.history import LibraryError
+from gridtone.library.errors import LibraryError
 from gridtone.library.settings import LibrarySettings
 from gridtone.library.tables import AuditRow
 from gridtone.person import Person

@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from gridtone.cue import Cue
+from gridtone.library.errors import LibraryError
 from gridtone.library.listening import Feedback, Play
 from gridtone.library.rules_version import RulesVersion, VersionLine
 from gridtone.library.span import StateSpan
@@ -29,10 +30,6 @@ Kept = TypeVar("Kept")
 
 _LINE = [getattr(RulesVersionRow, column.name) for column in fields(VersionLine)]
 _VERSION = [*_LINE, RulesVersionRow.text]
-
-
-class LibraryError(Exception):
-    """The library cannot do what it was asked: the message says why, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)

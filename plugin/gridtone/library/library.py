@@ -16,7 +16,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gridtone.library.audit import Audit
 from gridtone.library.database import DatabaseError, bring_up_to_date, connect, hold
-from gridtone.library.history import History, LibraryError, set_value
+from gridtone.library.errors import LibraryError
+from gridtone.library.history import History, set_value
 from gridtone.library.lock import DirectoryInUseError, DirectoryLock
 from gridtone.library.retention import SECONDS_A_DAY, Shelved, to_remove
 from gridtone.library.settings import LibrarySettings

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, current_app, request
 
 from gridtone.documents import DocumentError
 from gridtone.editing.views import Checked, Comparison, ConflictError, CurrentRules, HelperError, NoReadingsError, RefusedError
-from gridtone.library.history import LibraryError
+from gridtone.library.errors import LibraryError
 from gridtone.library.rules_version import RulesVersion, VersionLine
 from gridtone.rules import Rules
 from gridtone.server.access import needs, person

@@ -15,7 +15,8 @@ from prometheus_client import Gauge as Metric
 
 from gridtone.conductor import Candidate
 from gridtone.gate.limits import GateLimits
-from gridtone.library.history import LibraryError, TrackFailure
+from gridtone.library.errors import LibraryError
+from gridtone.library.history import TrackFailure
 from gridtone.library.library import Count, Freshness, Library
 from gridtone.stock.engines import EngineChain, EngineChoice
 from gridtone.stock.forecast import Forecast
