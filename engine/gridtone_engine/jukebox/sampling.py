@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from gridtone_engine.cuda_graph import captured
 from gridtone_engine.jukebox.configs import PriorConfig
 from gridtone_engine.jukebox.labels import LabelIds, label_vector
 from gridtone_engine.jukebox.prior import DecodeState, Prior
@@ -169,16 +170,4 @@ def captured_step(prior: Prior, state: DecodeState, temperature: float) -> Calla
     def step() -> None:
         prior.step(state, temperature)
 
-    if state.position.device.type != "cuda":
-        return step
-    # No row is running yet: what the warm-up writes, a prefill clears.
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(3):
-            step()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        step()
-    return graph.replay
+    return captured(step, state.position.device)  # no row is running yet: what the warm-up writes, a prefill clears
