@@ -5,13 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch.nn import functional as F
 from undertone_miniature import TINY, miniature
 
 from gridtone_engine.prompt import INSTRUMENTS, Attributes, Prompt
-from gridtone_engine.undertone import generate
+from gridtone_engine.undertone import torch_model
 from gridtone_engine.undertone.conditions import SIZES, ask, conditions, stack
-from gridtone_engine.undertone.generate import Sampling, Stage, choose, decode_stretch, sample_codes
+from gridtone_engine.undertone.generate import Sampling, Stage, choose, decode_stretch, guided, sample_codes
 from gridtone_engine.undertone.lead_sheet import SHEET_WIDTH, beginning
 from gridtone_engine.undertone.prior import Prior, delay, prior_loss
 from gridtone_engine.undertone.torch_model import TorchModel
@@ -50,15 +52,20 @@ def test_what_a_prompt_leaves_open_is_filled_in():
     assert ask(Prompt("90 bpm")).sheet.tempo_bpm == 90
 
 
-def test_a_changed_prompt_goes_on_in_its_bar_at_its_own_tempo(model):
-    stage = Stage(model, 1, Sampling())
+def test_a_changed_prompt_goes_on_in_its_bar_at_its_own_tempo(model, monkeypatch):
+    stage, read = Stage(model, 1, Sampling()), []
+    step_of = stage._steps.step
+    monkeypatch.setattr(stage._steps, "step", lambda *told: read.append(told[2][0]) or step_of(*told))
     stage.seat(0, ask(Prompt("energetic, 150 bpm")), 1, np.zeros((TINY.prior.codebooks, 10), np.int64))
     beats = []
     for step in range(80):
         if step == 65:
             stage.ask(0, ask(Prompt("energetic, 75 bpm")))
-        beats.append(stage._seats[0].beats)
+        seat = stage._seats[0]
+        beats.append(seat.beats)
+        around = seat.sheet.at(seat.beats + np.array(TINY.prior.around) * seat.sheet.tempo_bpm / 60 / 25)
         stage.advance()
+        assert np.allclose(read[-1], around, atol=1e-4), "the model reads what stands around this beat"
     assert abs(beats[10]) < 1e-9, "a bar begins where the given music ends"
     assert np.allclose(np.diff(beats)[:64], 0.1) and np.allclose(np.diff(beats)[65:], 0.05)
     assert abs(beats[64] - 5.4) < 1e-9 and abs(beats[66] - 1.55) < 1e-9, "in the middle of the first bar of another sheet"
@@ -82,7 +89,7 @@ def test_stepping_gives_what_the_whole_sequence_gives(model):
     before = np.full((2, prior.config.codebooks), prior.nothing)
     for step in range(steps):
         logits = memory.step(before, condition.numpy(), sheets[:, step : step + MORE + 1].numpy(), np.array([step, step]))
-        assert np.abs(logits - whole[:, :, step].transpose(0, 1).numpy()).max() < 1e-3, step
+        assert np.abs(logits.numpy() - whole[:, :, step].transpose(0, 1).numpy()).max() < 1e-3, step
         before = codes[:, :, step].numpy()
 
 
@@ -135,6 +142,8 @@ def test_a_prompt_that_changes_bends_the_music_from_then_on(model):
 
 
 def test_guidance_pushes_where_notes_begin_and_hardly_where_they_are_held(model, monkeypatch):
+    pushes = []
+
     class Certain:
         """Told something, a code is e times as likely; told nothing, all are alike."""
 
@@ -143,14 +152,12 @@ def test_guidance_pushes_where_notes_begin_and_hardly_where_they_are_held(model,
             logits[0, :, 0] = 1
             return logits
 
-    pushes = []
-
-    def watched(logits, draws, top_p):
-        pushes.append(logits[0, :, 0])
-        return choose(logits, draws, top_p)
+        def choose(self, logits, pushes_now, temperatures, draws, top_p):
+            pushed = guided(logits, pushes_now, temperatures)
+            pushes.append(pushed[0, :, 0])
+            return choose(pushed, draws, top_p)
 
     monkeypatch.setattr(model, "steps", lambda rows: Certain())
-    monkeypatch.setattr(generate, "choose", watched)
     stage, sheet = Stage(model, 1, Sampling(guidance=5, temperature=0.9)), ask(Prompt("calm, in D minor")).sheet
     stage.seat(0, CALM, 1)
     for _ in range(100):
@@ -169,6 +176,17 @@ def test_choice_follows_chances_and_leaves_out_the_unlikely():
     assert np.allclose(np.bincount(found, minlength=4) / 1000, np.array([0.5, 0.3, 0.15, 0]) / 0.95, atol=0.002)
     cold = choose(np.tile(logits / 0.01, (1000, 1)), draws)
     assert (cold == 0).all()
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**32), st.sampled_from([0.3, 0.9, 1.0]), st.booleans())
+def test_torch_chooses_what_numpy_chooses(seed, top_p, alike):
+    rng = np.random.default_rng(seed)
+    logits = np.repeat(rng.normal(0, 4, (4, 3, 10)), 1 + 9 * alike, axis=-1).astype(np.float32)
+    pushes, temperatures, draws = rng.uniform(0, 5, (2, 3, 1)), rng.uniform(0.3, 1, (2, 3, 1)), rng.random((2, 3))
+    expected = choose(guided(logits, pushes, temperatures), draws, top_p)
+    parts = (torch.from_numpy(part) for part in (logits, pushes, temperatures))
+    assert np.array_equal(torch_model.choose(guided(*parts), torch.from_numpy(draws), top_p).numpy(), expected)
 
 
 def test_a_stretch_decoded_alone_is_the_stretch_of_the_whole(model):

@@ -147,7 +147,7 @@ def compare(ours: Model, theirs: Model, steps: int = 64) -> float:
     codes, differences = np.full((1, books), ours.prior_config.codes), []
     for position in range(steps):
         sheet = asked.sheet.at((position + np.array(ours.prior_config.around)) * 80 / 60 / ours.codec_config.frame_rate)[None]
-        chances = [_softmax(memory.step(codes, told, sheet, np.array([position]))) for memory, told in memories]
+        chances = [_softmax(np.asarray(memory.step(codes, told, sheet, np.array([position])))) for memory, told in memories]
         differences.append(0.5 * np.abs(chances[0] - chances[1]).sum(axis=-1).mean())
         codes = rng.integers(ours.prior_config.codes, size=(1, books))
     return float(np.mean(differences))

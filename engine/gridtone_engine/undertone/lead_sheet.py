@@ -31,6 +31,8 @@ STRUCK_SECONDS = 0.08
 """After which a note's beginning has faded to 1 / e."""
 FADED = 0.05
 """How little of a note's beginning is none."""
+ROUNDING = 1e-6
+"""Beats that are too few to be early: what begins where a frame stands has begun, however that beat was computed."""
 WRITTEN_SECONDS = 120.0
 """Of a sheet without end, that are written at once."""
 
@@ -59,9 +61,10 @@ class Sheet:
         how newly and how hard a note was struck and whether it is held. Nothing, where there are no chords."""
         if not len(self.chords):
             return np.zeros((len(beats), SHEET_WIDTH), np.float32)
+        beats = beats + ROUNDING
         turns = np.stack([*(count * beats for count in TURNS_A_BEAT), *(count * beats / self.bar_beats for count in TURNS_A_BAR)], axis=-1)
         angles = 2 * np.pi * (turns % 1)
-        now = np.maximum(np.searchsorted(self.chord_starts, beats + 1e-6, side="right") - 1, 0)
+        now = np.maximum(np.searchsorted(self.chord_starts, beats, side="right") - 1, 0)
         following = np.minimum(now + 1, len(self.chords) - 1)
         near = 1 - np.clip((self.chord_starts[following] - beats) / NEAR_BEATS, 0, 1)
         harmony = [np.cos(angles), np.sin(angles), self.chords[now], self.chords[following], near[:, None]]

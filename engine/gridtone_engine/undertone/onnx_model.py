@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gridtone_engine.engine import EngineError
 from gridtone_engine.undertone.conditions import Conditions
 from gridtone_engine.undertone.configs import LONGEST_WAVE, PriorConfig, read_shapes
-from gridtone_engine.undertone.generate import Codes, Floats
+from gridtone_engine.undertone.generate import Codes, Doubles, Floats, choose, guided
 from gridtone_engine.undertone.synthesis import levels_of
 
 FILES = ("condition.onnx", "step.onnx", "encode.onnx", "decode.onnx")
@@ -37,6 +37,9 @@ class OnnxSteps:
         self._keys[:, self._rows, :, place] = keys.swapaxes(0, 1)
         self._values[:, self._rows, :, place] = values.swapaxes(0, 1)
         return np.asarray(logits, np.float32)
+
+    def choose(self, logits: Floats, pushes: Doubles, temperatures: Doubles, draws: Doubles, top_p: float) -> Codes:
+        return choose(guided(logits, pushes, temperatures), draws, top_p)
 
 
 class OnnxModel:

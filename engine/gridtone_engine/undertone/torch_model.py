@@ -8,11 +8,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from gridtone_engine.cuda_graph import captured
 from gridtone_engine.engine import EngineError
 from gridtone_engine.undertone.codec import Codec
 from gridtone_engine.undertone.conditions import Conditions
 from gridtone_engine.undertone.configs import read_shapes
-from gridtone_engine.undertone.generate import Codes, Floats
+from gridtone_engine.undertone.generate import Codes, Doubles, Floats, guided
+from gridtone_engine.undertone.lead_sheet import SHEET_WIDTH
 from gridtone_engine.undertone.prior import Prior, rotations
 
 WEIGHTS = "weights.safetensors"
@@ -49,27 +51,52 @@ def unpacked(kept: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 class TorchSteps:
-    """The last `window` keys and values of every row, in a ring that is made once."""
+    """The last `window` keys and values of every row, in a ring. All that a step reads and writes is made once, so that it can be captured."""
 
     def __init__(self, prior: Prior, rows: int) -> None:
-        config, weight = prior.config, prior.norm.weight
-        self.prior, self.head_width, self.dtype = prior, config.width // config.heads, weight.dtype
-        shape = (config.depth, rows, config.heads, config.window, self.head_width)
-        self.keys, self.values = torch.zeros(shape, device=weight.device, dtype=weight.dtype), torch.zeros(shape, device=weight.device, dtype=weight.dtype)
-        self.rows, self.places = torch.arange(rows, device=weight.device), torch.arange(config.window, device=weight.device)
+        config, device, dtype = prior.config, prior.norm.weight.device, prior.norm.weight.dtype
+        self.prior, self.head_width = prior, config.width // config.heads
+        self.rows, self.places = torch.arange(rows, device=device), torch.arange(config.window, device=device)
+        self.keys, self.values = torch.zeros(2, config.depth, rows, config.heads, config.window, self.head_width, device=device, dtype=dtype)
+        self.codes = torch.zeros(rows, config.codebooks, device=device, dtype=torch.long)
+        self.condition = torch.zeros(rows, config.depth * config.width, device=device, dtype=dtype)
+        self.sheets = torch.zeros(rows, len(config.around), SHEET_WIDTH, device=device, dtype=dtype)
+        self.positions = torch.zeros(rows, device=device, dtype=torch.long)
+        self.logits = torch.zeros(rows, config.codebooks, config.codes, device=device)
+        self._run = captured(self._step, device)
 
     @torch.inference_mode()
-    def step(self, codes: Codes, condition: Floats, sheets: Floats, positions: Codes) -> Floats:
-        device = self.keys.device
-        at = torch.from_numpy(positions).to(device)
-        cos, sin = rotations(at[:, None], self.head_width, self.dtype)
-        mask = torch.where(self.places < at[:, None], 0.0, -torch.inf).to(self.dtype)
-        told, sheet = (torch.from_numpy(part).to(device, self.dtype) for part in (condition, sheets))
-        logits, keys, values = self.prior.step(torch.from_numpy(codes).to(device), told, sheet, cos, sin, self.keys, self.values, mask)
-        place = at % self.keys.shape[3]
-        self.keys[:, self.rows, :, place] = keys.transpose(0, 1)
-        self.values[:, self.rows, :, place] = values.transpose(0, 1)
-        return logits.float().cpu().numpy()
+    def _step(self) -> None:
+        at, window, dtype = self.positions, len(self.places), self.keys.dtype
+        cos, sin = rotations(at[:, None], self.head_width, dtype)
+        mask = torch.where(self.places < at[:, None], 0.0, -torch.inf).to(dtype)
+        logits, keys, values = self.prior.step(self.codes, self.condition, self.sheets, cos, sin, self.keys, self.values, mask)
+        self.keys[:, self.rows, :, at % window] = keys.transpose(0, 1)
+        self.values[:, self.rows, :, at % window] = values.transpose(0, 1)
+        self.logits.copy_(logits)
+
+    @torch.inference_mode()
+    def step(self, codes: Codes, condition: Floats, sheets: Floats, positions: Codes) -> Tensor:
+        told = (codes, condition, sheets, positions)
+        for kept, given in zip((self.codes, self.condition, self.sheets, self.positions), told, strict=True):
+            kept.copy_(torch.from_numpy(given))
+        self._run()
+        return self.logits
+
+    @torch.inference_mode()
+    def choose(self, logits: Tensor, pushes: Doubles, temperatures: Doubles, draws: Doubles, top_p: float) -> Codes:
+        pushed, temperature, drawn = (torch.from_numpy(part).to(logits.device) for part in (pushes, temperatures, draws))
+        return choose(guided(logits, pushed, temperature), drawn, top_p).cpu().numpy()
+
+
+def choose(logits: Tensor, draws: Tensor, top_p: float = 1.0) -> Tensor:
+    """`generate.choose`, in torch."""
+    ordered, order = logits.double().sort(dim=-1, descending=True, stable=True)
+    chances = ordered.softmax(dim=-1)
+    chances = torch.where(chances.cumsum(dim=-1) - chances >= top_p, 0.0, chances)
+    reached = chances.cumsum(dim=-1)
+    place = (reached <= draws[..., None] * reached[..., -1:]).sum(dim=-1, keepdim=True)
+    return order.gather(-1, place)[..., 0]
 
 
 class TorchModel:
