@@ -1,7 +1,9 @@
 """How fast undertone plays and how large it is, with random weights of a recipe's shape; how soon a fresh process is heard, with the weights that are shipped:
-`python tests/benchmarks/bench_undertone.py [small|base]`.
+`python tests/benchmarks/bench_undertone.py [small|base]`. How many tracks a device samples in real time, with those weights:
+`python tests/benchmarks/bench_undertone.py --device cuda --batches 1 16 64`.
 """
 
+import argparse
 import re
 import subprocess
 import sys
@@ -16,10 +18,13 @@ import torch
 from gridtone_engine import Prompt
 from gridtone_engine.undertone import Undertone
 from gridtone_engine.undertone.codec import Codec
+from gridtone_engine.undertone.conditions import ask
 from gridtone_engine.undertone.configs import RECIPES
+from gridtone_engine.undertone.engine import SHIPPED
 from gridtone_engine.undertone.export import export_model
-from gridtone_engine.undertone.generate import decode_stretch
+from gridtone_engine.undertone.generate import Sampling, Stage, decode_stretch
 from gridtone_engine.undertone.prior import Prior
+from gridtone_engine.undertone.torch_model import TorchModel
 
 FRAMES = 250
 FRESH_RUNS = 7
@@ -56,8 +61,44 @@ def _fresh() -> tuple[float, float]:
     return float(said[1]), started
 
 
+def batches(device: str, sizes: list[int], seconds: float) -> None:
+    """Tracks of one length, sampled and mastered: how many at once in real time, what a step takes, and the step's share; torch, guided."""
+    print(f"{device}, {seconds:g} s each\n{'tracks':>8} {'in real time':>14} {'ms a step':>10} {'of the whole':>13} {'to one track':>13}")
+    first = None
+    for tracks in sizes:
+        engine = Undertone(runtime="torch", device=device, batch=tracks)
+        prompts = [Prompt("calm, warm pads, 60 bpm", seconds, seed) for seed in range(tracks)]
+        list(engine.sample([Prompt("calm", 2, seed) for seed in range(tracks)]))
+        began = time.perf_counter()
+        list(engine.sample(prompts))
+        whole = time.perf_counter() - began
+        stage, asked = Stage(TorchModel.load(SHIPPED, device), tracks, Sampling()), [ask(prompt) for prompt in prompts]
+        for place, one in enumerate(asked):
+            stage.seat(place, one, place)
+        stage.advance()
+        began = time.perf_counter()
+        for _ in range(FRAMES):
+            stage.advance()
+        step = (time.perf_counter() - began) / FRAMES
+        first = first or step
+        share = step * seconds * engine.codec_config.frame_rate / whole
+        print(f"{tracks:8d} {tracks * seconds / whole:14.1f} {1000 * step:10.2f} {share:13.0%} {step / first:13.2f}", flush=True)
+
+
 def main() -> None:
-    name = sys.argv[1] if len(sys.argv) > 1 else "small"
+    parser = argparse.ArgumentParser()
+    parser.add_argument("recipe", nargs="?", default="small", choices=[*RECIPES])
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--batches", nargs="+", type=int, help="measure only tracks of `--seconds` sampled together, so many at once")
+    parser.add_argument("--seconds", type=float, default=20.0)
+    said = parser.parse_args()
+    if said.batches:
+        batches(said.device, said.batches, said.seconds)
+    else:
+        alone(said.recipe)
+
+
+def alone(name: str) -> None:
     recipe = RECIPES[name]
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -79,7 +120,7 @@ def main() -> None:
             began = time.perf_counter()
             next(engine.stream(prompt))
             rows.append((f"{runtime}, first sound, s", time.perf_counter() - began, "<= 1.5" if runtime == "onnx" else ""))
-            codes = np.zeros((recipe.prior.codebooks, FRAMES), np.int64)
+            codes = np.zeros((1, recipe.prior.codebooks, FRAMES), np.int64)
             began = time.perf_counter()
             decode_stretch(engine._model, codes, 0, FRAMES)
             rows.append((f"{runtime}, decoding alone, times real time", prompt.seconds / (time.perf_counter() - began), ""))

@@ -5,6 +5,7 @@ Nothing here imports torch or onnxruntime until an engine is opened: its name an
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from itertools import takewhile
 from math import ceil, gcd
 from pathlib import Path
 from typing import Literal
@@ -20,7 +21,6 @@ from gridtone_engine.prompt import Attributes, Prompt
 from gridtone_engine.text.moods import prepare
 from gridtone_engine.undertone.conditions import Asked, ask
 from gridtone_engine.undertone.generate import Codes, Model, Sampling, Stage, decode_stretch
-from gridtone_engine.undertone.synthesis import Synthesis, synthesised
 
 SHIPPED = Path(__file__).parent / "weights"
 DECODED_AT_ONCE = 500
@@ -93,11 +93,12 @@ class Undertone:
                     stage.leave(place)
                 else:
                     stage.seat(place, asked[following], prompts[following].seed, primes[following])
-            while given < len(prompts) and len(codes[given]) == wanted[given]:
+            while ready := self._ready(codes, wanted, given):
                 if cancelled():
                     return
-                yield self._rendition(prompts[given], asked[given], np.stack(codes[given], axis=-1), primes[given])
-                given += 1
+                for samples in self._played(np.array([codes[track] for track in ready]).swapaxes(1, 2)):
+                    yield self._rendition(prompts[given], asked[given], samples, primes[given])
+                    given += 1
             if cancelled():
                 return
             if all(track is None for track in seats):
@@ -127,7 +128,7 @@ class Undertone:
         fade = 0 if prime is not None else _fade_frames(asked, self.sample_rate)
         chunk = max(1, round(chunk_seconds * config.frame_rate))
         codes, start = np.zeros((self._model.prior_config.codebooks, 0), np.int64), 0
-        synthesis, played = Synthesis(config), 0
+        synthesis, played = self._model.synthesis(1), 0
         while not cancelled():
             if (following := change()) is not None:
                 stage.ask(0, self._asked(following))
@@ -137,7 +138,7 @@ class Undertone:
                 [found] = stage.advance()
                 if found is not None:
                     codes = np.concatenate([codes, found[:, None]], axis=1)
-            samples = synthesis.play(decode_stretch(self._model, codes, start, start + chunk))
+            [samples] = synthesis.play(decode_stretch(self._model, codes[None], start, start + chunk))
             yield np.clip(samples * _rise(played, samples.shape[1], fade), -1, 1)
             played += samples.shape[1]
             behind = max(0, start + chunk - config.reach_frames)
@@ -145,8 +146,8 @@ class Undertone:
 
     def heard_again(self, audio: NDArray[np.float32]) -> tuple[Codes, NDArray[np.float32]]:
         """Audio (2, frames) at `sample_rate` as the codes that the prior knows, (codebooks, frames of codes), and as what they sound like."""
-        codes = self._model.encode(audio[None])[0]
-        return codes, np.clip(synthesised(decode_stretch(self._model, codes, 0, codes.shape[1]), self.codec_config), -1, 1)
+        codes = self._model.encode(audio[None])
+        return codes[0], np.clip(self._played(codes)[0], -1, 1)
 
     def _asked(self, prompt: Prompt) -> Asked:
         if not 1 <= prompt.seconds <= 3600:
@@ -169,12 +170,21 @@ class Undertone:
         except ValueError as error:
             raise EngineError(f"{prompt.continue_from} is too short to be continued: {error}") from error
 
-    def _rendition(self, prompt: Prompt, asked: Asked, codes: Codes, prime: Codes | None) -> Rendition:
-        count = codes.shape[1]
-        synthesis = Synthesis(self._model.codec_config)
+    def _ready(self, codes: list[list[Codes]], wanted: list[int], given: int) -> range:
+        """The next tracks to be given that are finished, as many as have one length, up to a batch."""
+        following = range(given, min(given + self._batch, len(wanted)))
+        return range(given, given + len([*takewhile(lambda track: len(codes[track]) == wanted[track] == wanted[given], following)]))
+
+    def _played(self, codes: Codes) -> NDArray[np.float32]:
+        """Tracks (tracks, codebooks, frames) as sound, (tracks, 2, samples)."""
+        tracks, _, count = codes.shape
+        synthesis = self._model.synthesis(tracks)
         stretches = (decode_stretch(self._model, codes, start, min(count, start + DECODED_AT_ONCE)) for start in range(0, count, DECODED_AT_ONCE))
         pieces = [synthesis.play(levels) for levels in stretches]
-        samples = np.concatenate([*pieces, synthesis.rest()], axis=1)[:, : round(prompt.seconds * self.sample_rate)]
+        return np.concatenate([*pieces, synthesis.rest()], axis=2)
+
+    def _rendition(self, prompt: Prompt, asked: Asked, samples: NDArray[np.float32], prime: Codes | None) -> Rendition:
+        samples = samples[:, : round(prompt.seconds * self.sample_rate)]
         if prime is None:
             master.balance(samples, self.sample_rate, asked.sheet.brightness)
         master.level(samples, self.sample_rate)

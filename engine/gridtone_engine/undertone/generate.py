@@ -42,6 +42,18 @@ class Steps(Protocol):
         ...
 
 
+class Synthesis(Protocol):
+    """Sound from levels, of tracks of one length, stretch after stretch: `synthesis.Synthesis` and `torch_synthesis.TorchSynthesis`."""
+
+    def play(self, levels: Floats) -> Floats:
+        """Levels (tracks, spectra, numbers) to the audio that is complete with them, (tracks, 2, samples)."""
+        ...
+
+    def rest(self) -> Floats:
+        """What is left after the last levels, (tracks, 2, samples)."""
+        ...
+
+
 class Model(Protocol):
     """Codec and prior together: `torch_model.TorchModel` and `onnx_model.OnnxModel`."""
 
@@ -53,7 +65,7 @@ class Model(Protocol):
         ...
 
     def decode(self, codes: Codes) -> Floats:
-        """Codes (batch, codebooks, frames) to levels (batch, spectra, numbers), for `synthesis.py`."""
+        """Codes (batch, codebooks, frames) to levels (batch, spectra, numbers)."""
         ...
 
     def condition(self, asked: Conditions) -> Floats:
@@ -61,6 +73,8 @@ class Model(Protocol):
         ...
 
     def steps(self, rows: int) -> Steps: ...
+
+    def synthesis(self, tracks: int) -> Synthesis: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,10 +223,11 @@ def choose(logits: NDArray[np.floating], draws: Doubles, top_p: float = 1.0) -> 
 
 
 def decode_stretch(model: Model, codes: Codes, start: int, end: int) -> Floats:
-    """Levels (spectra, numbers) of frames `start` to `end` of codes (codebooks, frames), decoded with as many frames around them as they depend on."""
+    """Levels (batch, spectra, numbers) of frames `start` to `end` of codes (batch, codebooks, frames), decoded with as many frames around them as they depend
+    on."""
     reach, spectra = model.codec_config.reach_frames, model.codec_config.frame_hops
-    first, last = max(0, start - reach), min(codes.shape[1], end + reach)
-    return model.decode(codes[None, :, first:last])[0, (start - first) * spectra : (end - first) * spectra]
+    first, last = max(0, start - reach), min(codes.shape[2], end + reach)
+    return model.decode(codes[:, :, first:last])[:, (start - first) * spectra : (end - first) * spectra]
 
 
 def sample_codes(model: Model, asked: Sequence[Asked], seeds: Sequence[int], frames: int, sampling: Sampling) -> Codes:
