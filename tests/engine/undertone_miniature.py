@@ -1,5 +1,6 @@
-"""undertone's parts of toy size, with random weights: nothing in them is silent, as it is before training."""
+"""undertone's parts of toy size, with random weights: nothing in them is silent, as it is before training. And what they hear."""
 
+import numpy as np
 import torch
 
 from gridtone_engine.undertone.codec import Codec
@@ -21,3 +22,10 @@ def miniature(sharpness: float = 3.0) -> tuple[Codec, Prior]:
     for parameter in prior.parameters():
         parameter.data.mul_(sharpness)
     return codec, prior
+
+
+def music(seconds: float) -> np.ndarray:
+    """Struck notes, one to the left, one to the right."""
+    times = np.arange(round(seconds * TINY.codec.sample_rate)) / TINY.codec.sample_rate
+    left, right = (np.sin(2 * np.pi * hertz * times) * np.exp(-3 * (times % 0.5)) for hertz in (440.0, 659.3))
+    return 0.2 * np.stack([left, right]).astype(np.float32)

@@ -67,44 +67,50 @@ def spreading(config: CodecConfig) -> Floats:
     return np.stack([np.interp(bins, middles, one) for one in np.eye(len(middles))]).astype(np.float32)
 
 
-class Synthesis:
-    """One track, stretch after stretch: its waves go on where they were."""
+def early(config: CodecConfig) -> int:
+    """Samples that the first pending window begins before the track."""
+    return (config.spectrum_size - config.spectrum_hop) // 2 + LOOK_AHEAD * config.spectrum_hop
 
-    def __init__(self, config: CodecConfig) -> None:
+
+class Synthesis:
+    """Tracks at once, stretch after stretch: their waves go on where they were."""
+
+    def __init__(self, config: CodecConfig, tracks: int = 1) -> None:
         self._size, self._hop = config.spectrum_size, config.spectrum_hop
         self._window, self._spreading = hann(self._size), sparse.csr_array(spreading(config))
         self._gradients = _Gradients(self._size, self._hop)
-        pending, samples = (2, LOOK_AHEAD + 1, self._size // 2 + 1), LOOK_AHEAD * self._hop + self._size
+        pending, samples = (tracks, 2, LOOK_AHEAD + 1, self._size // 2 + 1), LOOK_AHEAD * self._hop + self._size
         self._magnitudes = np.zeros(pending, np.float32)
         self._spectra, self._heard = np.zeros(pending, np.complex64), np.zeros(pending, np.complex64)
-        self._settled, self._weight = np.zeros((2, samples), np.float32), np.zeros(samples, np.float32)
-        self._early = (self._size - self._hop) // 2 + LOOK_AHEAD * self._hop
-        """Samples that the first pending window begins before the track."""
+        self._settled, self._weight = np.zeros((tracks, 2, samples), np.float32), np.zeros(samples, np.float32)
+        self._early = early(config)
 
     def play(self, levels: Floats) -> Floats:
-        """Levels (spectra, 2 * bands) -> the audio that is complete with them, (2, frames): `spectra` hops, in all later than the levels by half a window
-        and the look-ahead."""
-        both = np.stack([part @ self._spreading for part in np.split(levels, 2, axis=-1)], axis=1)
-        return self._sound([self._settle(magnitudes) for magnitudes in np.maximum(both, 0) ** (1 / LOUDNESS)])
+        """Levels (tracks, spectra, 2 * bands) -> the audio that is complete with them, (tracks, 2, frames): `spectra` hops, in all later than the levels by
+        half a window and the look-ahead."""
+        spread = levels.reshape(-1, self._spreading.shape[0]) @ self._spreading
+        magnitudes = np.maximum(spread, 0).reshape(*levels.shape[:2], 2, spread.shape[1]) ** (1 / LOUDNESS)
+        return self._sound([self._settle(spectrum) for spectrum in magnitudes.swapaxes(0, 1)])
 
     def rest(self) -> Floats:
-        """What is left after the last levels: the look-ahead and half a window."""
+        """What is left after the last levels, (tracks, 2, frames): the look-ahead and half a window."""
         pieces = [self._settle() for _ in range(LOOK_AHEAD)]
         left = self._size - self._hop - (self._size - self._hop) // 2
-        return self._sound([*pieces, self._normalised(self._settled)[:, :left]])
+        return self._sound([*pieces, self._normalised(self._settled)[..., :left]])
 
     def _settle(self, magnitudes: Floats | None = None) -> Floats:
-        """Take in a spectrum, (2, bins), settle the oldest that is pending -> the hop that is complete with it, (2, hop)."""
+        """Take in a spectrum, (tracks, 2, bins), settle the oldest that is pending -> the hop that is complete with it, (tracks, 2, hop)."""
         if magnitudes is not None:
-            self._magnitudes[:, -1] = magnitudes
-            self._spectra[:, -1] = self._heard[:, -1] = magnitudes * np.exp(1j * self._gradients.phases(magnitudes, np.angle(self._spectra[:, -2])))
+            self._magnitudes[:, :, -1] = magnitudes
+            phases = self._gradients.phases(magnitudes, np.angle(self._spectra[:, :, -2]))
+            self._spectra[:, :, -1] = self._heard[:, :, -1] = magnitudes * np.exp(1j * phases)
             self._weight[-self._size :] += self._window**2
         for _ in range(ITERATIONS):
             self._iterate()
-        self._settled[:, : self._size] += self._pieces(self._spectra[:, 0])
-        done = self._normalised(self._settled)[:, : self._hop]
+        self._settled[..., : self._size] += self._pieces(self._spectra[:, :, 0])
+        done = self._normalised(self._settled)[..., : self._hop]
         for pending in (self._magnitudes, self._spectra, self._heard):
-            pending[:, :-1], pending[:, -1] = pending[:, 1:], 0
+            pending[:, :, :-1], pending[:, :, -1] = pending[:, :, 1:], 0
         for samples in (self._settled, self._weight):
             samples[..., : -self._hop], samples[..., -self._hop :] = samples[..., self._hop :], 0
         return done
@@ -112,9 +118,9 @@ class Synthesis:
     def _iterate(self) -> None:
         """Pending spectra to sound, beside what is settled, and back: angles are kept, levels are as asked."""
         sound = self._settled.copy()
-        for place, piece in enumerate(self._pieces(self._spectra).swapaxes(0, 1)):
-            sound[:, place * self._hop : place * self._hop + self._size] += piece
-        windows = sliding_window_view(self._normalised(sound), self._size, axis=-1)[:, :: self._hop]
+        for place, piece in enumerate(np.moveaxis(self._pieces(self._spectra), 2, 0)):
+            sound[..., place * self._hop : place * self._hop + self._size] += piece
+        windows = sliding_window_view(self._normalised(sound), self._size, axis=-1)[..., :: self._hop, :]
         heard = fft.rfft(windows * self._window, norm="ortho")
         ahead = heard + MOMENTUM * (heard - self._heard)
         self._spectra, self._heard = ahead * (self._magnitudes / np.maximum(np.abs(ahead), 1e-12)), heard
@@ -129,45 +135,44 @@ class Synthesis:
 
     def _sound(self, pieces: list[Floats]) -> Floats:
         """Pieces of middle and side -> left and right, from the track's begin on."""
-        both = np.concatenate([np.zeros((2, 0), np.float32), *pieces], axis=1)
-        early = min(self._early, both.shape[1])
+        both = np.concatenate([self._settled[..., :0], *pieces], axis=2)
+        early = min(self._early, both.shape[2])
         self._early -= early
-        return np.stack([both[0] + both[1], both[0] - both[1]])[:, early:]
+        return np.stack([both[:, 0] + both[:, 1], both[:, 0] - both[:, 1]], axis=1)[..., early:]
 
 
 def synthesised(levels: Floats, config: CodecConfig) -> Floats:
     """A whole track: levels (spectra, 2 * bands) -> audio (2, spectra * hop)."""
     synthesis = Synthesis(config)
-    return np.concatenate([synthesis.play(levels), synthesis.rest()], axis=1)
+    return np.concatenate([synthesis.play(levels[None]), synthesis.rest()], axis=2)[0]
 
 
 class _Gradients:
     """How phases run over frequency and time, as the levels tell."""
 
     def __init__(self, size: int, hop: int) -> None:
-        self._bins = np.arange(size // 2 + 1)
-        self._carrier = 2 * np.pi * hop * self._bins / size
+        self._carrier = 2 * np.pi * hop * np.arange(size // 2 + 1) / size
         self._per_bin, self._per_hop = hop / (HANN_WIDTH * size), -HANN_WIDTH * size / hop
-        self._turns, self._logarithms = self._carrier, np.full(len(self._bins), np.log(QUIETEST))
+        self._turns, self._logarithms = self._carrier, np.full(len(self._carrier), np.log(QUIETEST))
 
     def phases(self, magnitudes: Floats, before: Floats) -> NDArray[np.float64]:
-        """Magnitudes of the next spectrum and phases of the one before -> its phases, all (2, bins), counted from the window's first sample: so what
+        """Magnitudes of the next spectrum and phases of the one before -> its phases, all (tracks, 2, bins), counted from the window's first sample: so what
         sounds in its middle turns by half a circle a bin."""
         logarithms = np.log(np.maximum(magnitudes, QUIETEST), dtype=np.float64)
-        turns = self._carrier + self._per_bin * np.gradient(logarithms, axis=1)
+        turns = self._carrier + self._per_bin * np.gradient(logarithms, axis=-1)
         slopes = self._per_hop * (logarithms - self._logarithms) + np.pi
-        across = np.pad(np.cumsum((slopes[:, 1:] + slopes[:, :-1]) / 2, axis=1), ((0, 0), (1, 0)))
+        across = np.cumsum(np.pad((slopes[..., 1:] + slopes[..., :-1]) / 2, ((0, 0), (0, 0), (1, 0))), axis=-1)
         gone_on = before + (self._turns + turns) / 2
-        peaks = np.stack([self._nearest_peak(heights) for heights in logarithms])
         self._turns, self._logarithms = turns, logarithms
-        return across + np.take_along_axis(gone_on - across, peaks, axis=1)
+        return across + np.take_along_axis(gone_on - across, nearest_peak(logarithms), axis=-1)
 
-    def _nearest_peak(self, heights: NDArray[np.float64]) -> NDArray[np.int64]:
-        """For every bin the peak on whose slope it lies."""
-        rising = np.diff(heights) > 0
-        peaks = np.flatnonzero(rising[:-1] & ~rising[1:]) + 1
-        if not len(peaks):
-            return np.full(len(heights), int(heights.argmax()))
-        valleys = np.flatnonzero(~rising[:-1] & rising[1:]) + 1
-        between = valleys[(valleys > peaks[0]) & (valleys < peaks[-1])]
-        return peaks[np.searchsorted(between, self._bins, side="right")]
+
+def nearest_peak(heights: NDArray[np.floating]) -> NDArray[np.int64]:
+    """For every bin of (..., bins) the peak on whose slope it lies; the highest of all where no peak stands between the ends."""
+    bins = np.arange(heights.shape[-1])
+    rising = np.diff(heights, prepend=np.inf, append=np.inf) > 0
+    peaks = rising[..., :-1] & ~rising[..., 1:]
+    peaks |= ~peaks.any(axis=-1, keepdims=True) & (bins == heights.argmax(axis=-1, keepdims=True))
+    before = np.maximum.accumulate(np.where(peaks, bins, -1), axis=-1)
+    after = np.minimum.accumulate(np.where(peaks, bins, len(bins))[..., ::-1], axis=-1)[..., ::-1]
+    return np.where(rising[..., 1:], after, before).clip(after[..., :1], before[..., -1:])
