@@ -89,7 +89,7 @@ class Synthesis:
         """Levels (tracks, spectra, 2 * bands) -> the audio that is complete with them, (tracks, 2, frames): `spectra` hops, in all later than the levels by
         half a window and the look-ahead."""
         spread = levels.reshape(-1, self._spreading.shape[0]) @ self._spreading
-        magnitudes = np.maximum(spread, 0).reshape(*levels.shape[:2], 2, spread.shape[1]) ** (1 / LOUDNESS)
+        magnitudes = np.maximum(spread, 0, order="C").reshape(*levels.shape[:2], 2, spread.shape[1]) ** (1 / LOUDNESS)
         return self._sound([self._settle(spectrum) for spectrum in magnitudes.swapaxes(0, 1)])
 
     def rest(self) -> Floats:
