@@ -50,6 +50,15 @@ def test_a_batch_of_different_lengths_in_the_order_asked_for(weights, runtime):
     assert made[0].understanding.attributes.tempo_bpm == 60 and made[0].licence == "Apache-2.0" and made[0].model == "undertone tiny"
 
 
+@pytest.mark.parametrize("runtime", ["onnx", "torch"])
+def test_tracks_that_are_played_together_sound_as_they_do_alone(weights, runtime):
+    prompts = [Prompt("calm, 60 bpm", 2.0, seed=1), Prompt("energetic, 140 bpm", 2.0, seed=2)]
+    alone = [track for prompt in prompts for track in Undertone(weights, runtime=runtime, batch=1).sample([prompt])]
+    together = list(Undertone(weights, runtime=runtime, batch=2).sample(prompts))
+    for ours, theirs, other in zip(together, alone, alone[::-1], strict=True):
+        assert unlike(ours.samples, theirs.samples) < 0.1 < unlike(ours.samples, other.samples)
+
+
 def test_the_same_prompt_gives_the_same_samples(weights):
     prompt = Prompt("calm", 1.0, seed=4)
     first, again = (next(iter(Undertone(weights).sample([prompt]))) for _ in range(2))

@@ -1,5 +1,6 @@
 """Sound from levels, in numpy and in torch."""
 
+import os
 from functools import partial
 
 import numpy as np
@@ -90,7 +91,7 @@ def test_silence_gives_silence():
     assert not synthesised(np.zeros((20, TINY.numbers), np.float32), TINY).any()
 
 
-SYNTHESES = {"numpy": Synthesis, "torch": partial(TorchSynthesis, device="cpu")}
+SYNTHESES = {"numpy": Synthesis, "torch": partial(TorchSynthesis, device=os.environ.get("GRIDTONE_TEST_DEVICE", "cpu"))}
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from gridtone_engine.engine import EngineError
 from gridtone_engine.undertone.conditions import Conditions
 from gridtone_engine.undertone.configs import LONGEST_WAVE, PriorConfig, read_shapes
 from gridtone_engine.undertone.generate import Codes, Doubles, Floats, choose, guided
-from gridtone_engine.undertone.synthesis import levels_of
+from gridtone_engine.undertone.synthesis import Synthesis, levels_of
 
 FILES = ("condition.onnx", "step.onnx", "encode.onnx", "decode.onnx")
 Network = Callable[..., list[NDArray[Any]]]
@@ -62,6 +62,9 @@ class OnnxModel:
 
     def steps(self, rows: int) -> OnnxSteps:
         return OnnxSteps(self._step, self.prior_config, rows)
+
+    def synthesis(self, tracks: int) -> Synthesis:
+        return Synthesis(self.codec_config, tracks)
 
 
 def open_network(path: Path, threads: int) -> Network:

@@ -16,6 +16,7 @@ from gridtone_engine.undertone.configs import read_shapes
 from gridtone_engine.undertone.generate import Codes, Doubles, Floats, guided
 from gridtone_engine.undertone.lead_sheet import SHEET_WIDTH
 from gridtone_engine.undertone.prior import Prior, rotations
+from gridtone_engine.undertone.torch_synthesis import TorchSynthesis
 
 WEIGHTS = "weights.safetensors"
 LARGE = 16_384
@@ -136,3 +137,6 @@ class TorchModel:
 
     def steps(self, rows: int) -> TorchSteps:
         return TorchSteps(self.prior, rows)
+
+    def synthesis(self, tracks: int) -> TorchSynthesis:
+        return TorchSynthesis(self.codec_config, tracks, self._device)
