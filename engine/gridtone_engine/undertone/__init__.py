@@ -4,7 +4,7 @@ Reading order:
 
 * `configs.py`      sizes and schedules as plain data, three recipes
 * `corpus.py`       the music that it learns from, made by the composer from seeds, in the timbres of `timbres.py`, under the captions of `captions.py`
-* `codec.py`        32 kHz stereo to 8 codes at 25 frames a second and back to levels of a spectrum, with `quantiser.py`
+* `codec.py`        32 kHz stereo to 25 frames a second of 56 codes and back to levels of a spectrum, with `quantiser.py`
 * `synthesis.py`    from levels to sound; `torch_synthesis.py`, many tracks at once
 * `conditions.py`   a prompt as numbers
 * `prior.py`        a transformer over the codes, and its one-step form

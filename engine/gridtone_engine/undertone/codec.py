@@ -1,4 +1,4 @@
-"""The codec: 32 kHz stereo to 25 frames a second of 24 codes each, and back.
+"""The codec: 32 kHz stereo to 25 frames a second of 56 codes each, and back.
 
     audio ── levels of the spectrum ── shares ── principal components of each ── nearest vector of its codebook ── codes
     audio ── phases ── levels ── + ── principal components' sum ────────────────────────┬─ vectors ────────────────┘
