@@ -15,9 +15,6 @@ from gridtone_engine.undertone.conditions import Asked, Conditions, stack
 from gridtone_engine.undertone.configs import CodecConfig, PriorConfig
 from gridtone_engine.undertone.lead_sheet import SHEET_WIDTH, LeadSheet, beginning
 
-HELD_GUIDANCE, HELD_TEMPERATURE = 1 / 8, 2 / 3
-"""Of what guidance adds and of the temperature, that is left while notes are only held: pushed as hard and drawn as freely as where they begin, a held note
-flutters, which is heard as notes that begin again."""
 READ_STEPS = 64
 """Of a lead sheet, at a time."""
 
@@ -83,6 +80,10 @@ class Sampling:
     """How much further than without the prompt: 1 follows the model, more follows the prompt."""
     temperature: float = 0.9
     top_p: float = 1.0
+    held_guidance: float = 1 / 8
+    held_temperature: float = 2 / 3
+    """Of what guidance adds and of the temperature, that is left while notes are only held: pushed as hard and drawn as freely as where they begin, a held
+    note flutters, which is heard as notes that begin again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +169,8 @@ class Stage:
                 sheets[place], held[place, :, 0] = self._read(seat)
                 draws[place] = seat.rng.random(len(self._books))
         logits = self._steps.step(np.tile(codes, (rows // seats, 1)), self._condition, sheets, np.tile(positions, rows // seats))
-        pushes = (self.sampling.guidance - 1) * np.where(held, HELD_GUIDANCE, 1)
-        temperatures = self.sampling.temperature * np.where(held, HELD_TEMPERATURE, 1)
+        pushes = (self.sampling.guidance - 1) * np.where(held, self.sampling.held_guidance, 1)
+        temperatures = self.sampling.temperature * np.where(held, self.sampling.held_temperature, 1)
         chosen = self._steps.choose(logits, pushes, temperatures, draws, self.sampling.top_p)
         return [self._take(seat, chosen[place]) if seat else None for place, seat in enumerate(self._seats)]
 

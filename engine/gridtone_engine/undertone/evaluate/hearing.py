@@ -80,8 +80,8 @@ def notes(samples: Samples, sample_rate: int) -> list[tuple[float, float, int, f
         return [(float(start), float(end), int(pitch), float(loudness)) for start, end, pitch, loudness, _ in predict(path, model)[2]]
 
 
-def onset_f1(reference: list[tuple[float, float, int, float]], heard: list[tuple[float, float, int, float]]) -> float:
-    """Harmonic mean of the shares of notes found and of notes right: pitch within half a semitone, onset within 50 ms (mir_eval)."""
+def onset_f1(reference: list[tuple[float, float, int, float]], heard: list[tuple[float, float, int, float]], within_seconds: float = 0.05) -> float:
+    """Harmonic mean of the shares of notes found and of notes right: pitch within half a semitone, onset in time (mir_eval)."""
     import mir_eval
 
     if not reference or not heard:
@@ -91,7 +91,8 @@ def onset_f1(reference: list[tuple[float, float, int, float]], heard: list[tuple
         spans = np.array([(start, max(end, start + 0.01)) for start, end, _, _ in found])
         return spans, np.array([440 * 2 ** ((pitch - 69) / 12) for _, _, pitch, _ in found])
 
-    return float(mir_eval.transcription.precision_recall_f1_overlap(*plain(reference), *plain(heard), offset_ratio=None)[2])
+    scores = mir_eval.transcription.precision_recall_f1_overlap(*plain(reference), *plain(heard), onset_tolerance=within_seconds, offset_ratio=None)
+    return float(scores[2])
 
 
 def embeddings(samples: Samples, sample_rate: int) -> list[list[float]]:
