@@ -102,7 +102,7 @@ def test_the_whole_evaluation_goes_on_where_it_was_stopped(tmp_path):
     pytest.importorskip("basic_pitch")
     weights, output = tmp_path / "weights", tmp_path / "evaluation"
     list(export_model(*miniature(), "tiny", weights))
-    size = Size(prompts=2, seconds=5, pieces=1, diverse_prompts=1, seeds=2, long_seconds=20, more=1)
+    size = Size(prompts=2, seconds=5, pieces=1, diverse_prompts=1, seeds=2, long_seconds=20, long_tracks=2, more=1)
     shown = table.markdown(evaluate(Undertone(weights), output, size))
     rows = {row["what"]: row for row in json.loads((output / "evaluation.json").read_text())["rows"]}
     tempo, codec = rows["tempo asked for, within 6 %, octaves apart"], rows["codec, onset F1, held-out pieces"]
@@ -111,7 +111,7 @@ def test_the_whole_evaluation_goes_on_where_it_was_stopped(tmp_path):
     assert rows["times real time, as it runs here"]["undertone"] > 0
     assert "| tempo asked for" in shown and (output / "evaluation.md").read_text() == shown
     kept = sorted(output.rglob("*.flac"))
-    assert len(kept) == 2 * (2 * 2 + 2 + 1 + 1)
+    assert len(kept) == 2 * (2 * 2 + 2 + 1 + 2)
     made = {path: path.stat().st_mtime_ns for path in kept}
     kept[0].unlink()
     kept[0].with_suffix(".json").unlink()

@@ -22,6 +22,7 @@ from gridtone_engine.undertone.evaluate.hearing import Heard, has_musicnn, hear,
 from gridtone_engine.undertone.evaluate.table import Row
 from gridtone_engine.undertone.synthesis import levels_of, synthesised
 
+FIRST_LONG_SEED = 7
 FIRST_PIECE = 100_000
 """Of the held-out pieces that the codec is judged on: no other use of them begins there."""
 Report = Callable[[Progress], None]
@@ -39,7 +40,8 @@ class Size:
     seeds: int = 4
     """Tracks of a prompt, for how different they are."""
     long_seconds: float = 300.0
-    more: int = 95
+    long_tracks: int = 4
+    more: int = 92
     """Tracks, which nobody here hears: those that the gate is to pass are 200 with them."""
 
 
@@ -55,7 +57,7 @@ def evaluate(undertone: Undertone, folder: Path, size: Size, report: Report = la
     tracks += [(f"seed_{number}_{seed}", prompt) for number, group in enumerate(seeds) for seed, prompt in enumerate(group)]
     more = [question(number, "en", size.seconds) for number in range(size.prompts, size.prompts + size.more)]
     peers = questions["en"] if has_latentscore() else []
-    total = len(makers) * (len(tracks) + len(more)) + len(peers) + 2 * size.pieces + 1
+    total = len(makers) * (len(tracks) + len(more)) + len(peers) + 2 * size.pieces + size.long_tracks
     done = 0
     heard: dict[str, dict[str, Heard]] = {name: {} for name in makers}
     for maker, engine in makers.items():
@@ -80,8 +82,12 @@ def evaluate(undertone: Undertone, folder: Path, size: Size, report: Report = la
             scores.append(_codec_scores(undertone, number, min(size.seconds, 10.0), unseen, folder / "codec"))
             done += 1
         rows += _codec_rows(scores, unseen, undertone)
-    report(Progress(done / total, f"{size.long_seconds:.0f} s in one go"))
-    rows += _long_rows(makers, folder, size)
+    long_ones = []
+    for seed in range(size.long_tracks):
+        report(Progress(done / total, f"{size.long_seconds:.0f} s in one go: {seed + 1} of {size.long_tracks}"))
+        long_ones.append({name: _drifted(engine, folder / name, size.long_seconds, seed) for name, engine in makers.items()})
+        done += 1
+    rows += _long_rows(long_ones, size.long_seconds)
     rows += _speed_rows(undertone)
     described = {"model": undertone.model, "musicnn": has_musicnn(), "size": asdict(size), "rows": [asdict(row) for row in rows]}
     (folder / "evaluation.json").write_text(json.dumps(described, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -214,17 +220,20 @@ def _codec_rows(scores: list[dict[str, Any]], unseen: bool, undertone: Undertone
     return rows
 
 
-def _long_rows(makers: dict[str, Engine], folder: Path, size: Size) -> list[Row]:
-    """One long track of each."""
-    prompt = Prompt("calm, warm pads, 72 bpm, in D minor", size.long_seconds, 7)
-    found = {}
-    for name, engine in makers.items():
-        found[name] = table.drift(*_kept(folder / name / f"long_{size.long_seconds:.0f}", partial(_sampled, engine, prompt)))
-    ours, composer = found["undertone"], found["composer"]
-    what = f"{size.long_seconds:.0f} s in one go: windows of 10 s outside the first minute's spread"
+def _drifted(engine: Engine, folder: Path, seconds: float, seed: int) -> dict[str, float]:
+    prompt = Prompt("calm, warm pads, 72 bpm, in D minor", seconds, FIRST_LONG_SEED + seed)
+    return table.drift(*_kept(folder / f"long_{seconds:.0f}_{prompt.seed}", partial(_sampled, engine, prompt)))
+
+
+def _long_rows(found: Sequence[dict[str, dict[str, float]]], seconds: float) -> list[Row]:
+    def of(name: str, what: str) -> list[float]:
+        return [drifts[name][what] for drifts in found]
+
+    what = f"{seconds:.0f} s in one go, {len(found)} seeds: windows of 10 s outside the first minute's spread"
+    outside, alike = ((of("undertone", measure), of("composer", measure)) for measure in ("outside", "alike"))
     return [
-        Row(what, ours["outside"], "0", composer["outside"]),
-        Row("the same: likeness of the two most alike windows", ours["alike"], "< 0.98", composer["alike"], note="1 is a loop"),
+        Row(what, float(np.mean(outside[0])), "0", float(np.mean(outside[1]))),
+        Row("the same: likeness of the two most alike windows", max(alike[0]), "< 0.98", max(alike[1]), note="1 is a loop"),
     ]
 
 
