@@ -212,7 +212,7 @@ RECIPES: dict[str, Recipe] = {
         PriorConfig(width=256, depth=6, heads=4, window=256),
         CorpusRecipe(pieces=2048, seconds=20.0, processes=2),
         CodecRecipe(steps=1_000),
-        PriorRecipe(steps=4_000, batch=8, crop_frames=240, learning_rate=1.2e-3),
+        PriorRecipe(steps=3_400, batch=8, crop_frames=240, learning_rate=1.2e-3),
         PolishRecipe(steps=1_500),
     ),
     "base": Recipe(
