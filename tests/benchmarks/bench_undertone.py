@@ -20,11 +20,9 @@ from gridtone_engine.undertone import Undertone
 from gridtone_engine.undertone.codec import Codec
 from gridtone_engine.undertone.conditions import ask
 from gridtone_engine.undertone.configs import RECIPES
-from gridtone_engine.undertone.engine import SHIPPED
 from gridtone_engine.undertone.export import export_model
 from gridtone_engine.undertone.generate import Sampling, Stage, decode_stretch
 from gridtone_engine.undertone.prior import Prior
-from gridtone_engine.undertone.torch_model import TorchModel
 
 FRAMES = 250
 FRESH_RUNS = 7
@@ -72,7 +70,7 @@ def batches(device: str, sizes: list[int], seconds: float) -> None:
         began = time.perf_counter()
         list(engine.sample(prompts))
         whole = time.perf_counter() - began
-        stage, asked = Stage(TorchModel.load(SHIPPED, device), tracks, Sampling()), [ask(prompt) for prompt in prompts]
+        stage, asked = Stage(engine._model, tracks, Sampling()), [ask(prompt) for prompt in prompts]
         for place, one in enumerate(asked):
             stage.seat(place, one, place)
         stage.advance()
