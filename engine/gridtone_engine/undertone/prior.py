@@ -6,7 +6,7 @@ way. Positions are rotations (RoPE, Su et al. 2021) and only
 the last `window` of them are seen: a track has no end.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import cast
 
 import torch
@@ -86,6 +86,7 @@ class Codes(nn.Module):
         self.read = nn.Linear(books * config.heard_width, config.width)
         self.write = nn.Linear(config.width, books * config.said_width)
         self.register_buffer("first", torch.arange(books) * (config.codes + 1), persistent=False)
+        self.delays = config.delays
         self.register_buffer("delay", torch.tensor(config.delays), persistent=False)
 
     def begin(self, vectors: Tensor) -> None:
@@ -104,16 +105,28 @@ class Codes(nn.Module):
         """(batch, codebooks, time) -> (batch, time, codebooks, heard width)."""
         return self.heard(codes.transpose(1, 2) + self.first)
 
-    def logits(self, x: Tensor, heard: Tensor, keys: Tensor, books: Tensor | slice = slice(None)) -> Tensor:
-        """The transformer's output (batch, time, width), what `hear` gave it and what `Reading.keys` says -> (codebooks, batch * time, codes), of some
-        or all.
+    def logits(self, x: Tensor, heard: Tensor, keys: Tensor) -> Tensor:
+        """The transformer's output (batch, time, width), what `hear` gave it and what `Reading.keys` says -> (codebooks, batch * time, codes).
 
         Each codebook's own code before and the notes of its frame come past the transformer: what sounds goes on more often than not, what is struck begins.
         """
-        spoken = self.write(x).flatten(0, 1).unflatten(1, (len(self.said), -1)).transpose(0, 1)[books]
-        spoken = torch.baddbmm(spoken, heard.flatten(0, 1).transpose(0, 1)[books], self.again[books])
-        spoken = torch.baddbmm(spoken, keys.flatten(1, 2)[self.delay[books]], self.played[books])
-        return torch.baddbmm(self.bias[books], spoken, self.said[books])
+        spoken = self._written(x).transpose(0, 1)
+        spoken = torch.baddbmm(spoken, heard.flatten(0, 1).transpose(0, 1), self.again)
+        spoken = torch.baddbmm(spoken, keys.flatten(1, 2)[self.delay], self.played)
+        return torch.baddbmm(self.bias, spoken, self.said)
+
+    def each(self, x: Tensor, heard: Tensor, keys: Tensor, books: Iterable[int]) -> Iterator[Tensor]:
+        """The same of some `books`, one after another, (batch * time, codes): of whole sequences, all at once, they are memory that takes a CPU longer to fetch
+        than to fill."""
+        written, before, keys = self._written(x).unbind(1), heard.flatten(0, 1).unbind(1), keys.flatten(1, 2)
+        again, played, said, bias = (part.unbind() for part in (self.again, self.played, self.said, self.bias))
+        for book in books:
+            spoken = written[book] + before[book] @ again[book] + keys[self.delays[book]] @ played[book]
+            yield torch.addmm(bias[book], spoken, said[book])
+
+    def _written(self, x: Tensor) -> Tensor:
+        """(batch * time, codebooks, said width)."""
+        return self.write(x).flatten(0, 1).unflatten(1, (len(self.said), -1))
 
 
 class Layer(nn.Module):
@@ -176,9 +189,9 @@ class Prior(nn.Module):
         """The code that stands where there is no frame yet."""
         return self.config.codes
 
-    def forward(self, before: Tensor, condition: Tensor, sheets: Tensor, books: Tensor | slice = slice(None)) -> Tensor:
+    def forward(self, before: Tensor, condition: Tensor, sheets: Tensor, books: Iterable[int]) -> Iterator[Tensor]:
         """Every step's codes of the step before, delayed, (batch, codebooks, steps), `condition(...)` and the lead sheet
-        (batch, steps and the frames around them, SHEET_WIDTH): logits (codebooks, batch * steps, codes) of every step, of some codebooks or all."""
+        (batch, steps and the frames around them, SHEET_WIDTH): logits (batch * steps, codes) of every step, of one codebook after another."""
         steps = torch.arange(before.shape[2], device=before.device)
         if len(steps) > self.config.window + 1:
             raise ValueError(f"{len(steps)} steps are more than the window of {self.config.window}: train on shorter crops")
@@ -187,7 +200,7 @@ class Prior(nn.Module):
         x = self.codes.read(heard.flatten(2)) + self.sheet(sheets)
         for layer, told in zip(self.layers, condition.chunk(self.config.depth, dim=1), strict=True):
             x = layer(x + told[:, None], cos, sin)
-        return self.codes.logits(self.norm(x), heard, self.sheet.keys(sheets), books)
+        return self.codes.each(self.norm(x), heard, self.sheet.keys(sheets), books)
 
     def step(
         self, codes: Tensor, condition: Tensor, sheets: Tensor, cos: Tensor, sin: Tensor, keys: Tensor, values: Tensor, mask: Tensor
@@ -228,10 +241,12 @@ def delay(codes: Tensor, config: PriorConfig) -> Tensor:
     return delayed
 
 
-def prior_loss(prior: Prior, codes: Tensor, condition: Tensor, sheets: Tensor, books: Tensor | slice = slice(None), seen: Tensor | None = None) -> Tensor:
+def prior_loss(prior: Prior, codes: Tensor, condition: Tensor, sheets: Tensor, books: Sequence[int] | None = None, seen: Tensor | None = None) -> Tensor:
     """Cross-entropy in nats a code of codes (batch, codebooks, frames); each codebook counts the same. Of some codebooks or all: what they cost is mostly
     their logits. `seen` (batch, codebooks, frames) is what those after them see in their place, `nothing` where they see nothing."""
     delayed = delay(codes, prior.config)
     before = delayed if seen is None else delay(seen, prior.config)
+    books = range(prior.config.codebooks) if books is None else books
     logits = prior(F.pad(before, (1, -1), value=prior.nothing), condition, sheets, books)
-    return F.cross_entropy(logits.flatten(0, 1), delayed[:, books].transpose(0, 1).flatten(), ignore_index=prior.nothing)
+    losses = [F.cross_entropy(said, delayed[:, book].flatten(), ignore_index=prior.nothing) for book, said in zip(books, logits, strict=True)]
+    return torch.stack(losses).mean()

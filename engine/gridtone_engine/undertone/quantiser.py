@@ -50,7 +50,7 @@ class Quantiser(nn.Module):
 
 def nearest(latents: Tensor, vectors: Tensor) -> Tensor:
     """Index of the nearest vector, (..., width) -> (...), by |c|² - 2xc."""
-    return (vectors.square().sum(-1) - 2 * latents @ vectors.T).argmin(-1)
+    return F.linear(latents, -2 * vectors, vectors.square().sum(-1)).argmin(-1)
 
 
 def _some(latents: Tensor, count: int, generator: torch.Generator) -> Tensor:

@@ -255,11 +255,11 @@ class PriorTrainer(Trainer):
 
     def learn(self) -> dict[str, float]:
         books = torch.randperm(self.recipe.prior.codebooks, generator=self.generator)[: self.recipe.train_prior.scored]
-        loss = self._loss(self.model, self.crops, self.batch_number, books.to(self.device), disturbed=True)
+        loss = self._loss(self.model, self.crops, self.batch_number, books.tolist(), disturbed=True)
         loss.backward()
         return {"loss": loss.item()}
 
-    def _loss(self, prior: nn.Module, crops: CodeCrops, batch: int, books: Tensor | slice = slice(None), disturbed: bool = False) -> Tensor:
+    def _loss(self, prior: nn.Module, crops: CodeCrops, batch: int, books: list[int] | None = None, disturbed: bool = False) -> Tensor:
         assert isinstance(prior, Prior)
         codes, asked, sheets = crops.batch(batch)
         codes = codes.to(self.device)
