@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gridtone_engine import EngineError, Prompt
 from gridtone_engine.undertone import Undertone
@@ -57,6 +58,9 @@ def test_from_the_corpus_to_weights_that_play(rendered, tmp_path):
     assert codec[-1]["held_out_codes_in_use"] > 0.3
     assert prior[-1]["held_out_loss"] < np.log(TINY.prior.codes)
     assert {path.name.split("_")[0] for path in (run / "samples").glob("*.ogg")} == {"codec", "prior"}
+    board = EventAccumulator(str(run / "tensorboard" / "prior")).Reload()
+    assert board.Scalars("held_out_loss")[-1].value == pytest.approx(prior[-1]["held_out_loss"], abs=1e-5)
+    assert board.Scalars("loss")[-1].step == TINY.train_prior.steps
 
 
 def polished_by_all_means(run):
