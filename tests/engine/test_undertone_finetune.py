@@ -98,7 +98,7 @@ def test_from_recordings_to_weights_that_play(site, cut):
 @pytest.mark.slow
 def test_a_stopped_fine_tuning_goes_on_as_if_it_had_not_been(site, tmp_path):
     alone = site / "alone.yaml"
-    alone.write_text(RECIPE.replace("composed: 0.25", "composed: 0"))
+    alone.write_text(RECIPE.replace("composed: 0.25", "composed: 0").replace("[calm]", "[]"))
     recipe = read_recipe(str(alone))
     assert cut_corpus(recipe, tmp_path)[0]
     CodecTrainer(recipe, tmp_path).run()
@@ -111,6 +111,7 @@ def test_a_stopped_fine_tuning_goes_on_as_if_it_had_not_been(site, tmp_path):
             part._advance()
         part.save()
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(through.average.state_dict().values(), part.average.state_dict().values(), strict=True))
+    assert part.examine().keys() == {"held_out_loss"}, "no prompt was to be heard"
 
 
 @pytest.mark.slow

@@ -283,10 +283,10 @@ class PriorTrainer(Trainer):
         prior = self.average
         assert isinstance(prior, Prior)
         losses = [self._loss(prior, self.held_out, batch).item() for batch in range(4)]
-        asked = [ask(Prompt(text)) for text in self.recipe.sample_prompts]
-        model = TorchModel(self.codec, deepcopy(prior))
-        for number, levels in enumerate(model.decode(sample_codes(model, asked, range(len(asked)), 250, Sampling()))):
-            self.listen(f"prompt_{number}", synthesised(levels, self.codec.config))
+        if asked := [ask(Prompt(text)) for text in self.recipe.sample_prompts]:
+            model = TorchModel(self.codec, deepcopy(prior))
+            for number, levels in enumerate(model.decode(sample_codes(model, asked, range(len(asked)), 250, Sampling()))):
+                self.listen(f"prompt_{number}", synthesised(levels, self.codec.config))
         return {"held_out_loss": float(np.mean(losses))}
 
 
