@@ -2,14 +2,16 @@
 
 from itertools import islice
 
+import librosa
 import numpy as np
 import pytest
 import soundfile
-from undertone_miniature import TINY, miniature
+from undertone_miniature import TINY, miniature, music
 
 from gridtone_engine import Attributes, EngineError, Prompt, engine_names, open_engine
 from gridtone_engine.composer import master
 from gridtone_engine.undertone import Undertone, engine
+from gridtone_engine.undertone.balance import Balance
 from gridtone_engine.undertone.export import export_model
 from gridtone_engine.undertone.synthesis import LOOK_AHEAD, levels_of, synthesised
 
@@ -93,6 +95,7 @@ def test_given_audio_is_continued(weights, tmp_path):
 
 def test_the_stream_is_the_track_before_it_is_balanced_and_has_no_end(weights, monkeypatch):
     monkeypatch.setattr(master, "balance", lambda *_: None)
+    monkeypatch.setattr(Balance, "tilted", lambda _, levels, brightness: levels)
     opened = Undertone(weights)
     prompt = Prompt("120 bpm", 6.0, seed=3)
     chunks = list(islice(opened.stream(prompt, chunk_seconds=0.48), 9))
@@ -102,6 +105,26 @@ def test_the_stream_is_the_track_before_it_is_balanced_and_has_no_end(weights, m
     assert same > 3 * 32_000
     safe = min(same, 4 * 32_000) - TINY.codec.reach_frames * TINY.codec.hop  # past it, the track's end is near
     assert unlike(streamed[:, :safe], track.samples[:, :safe]) < 0.2, "8 bits round another stretch otherwise, a little"
+
+
+def test_a_stream_comes_to_the_brightness_asked_for_slowly():
+    seconds, chunk = 40, 25
+    sound = music(seconds) + 0.001 * np.random.default_rng(0).normal(size=(2, seconds * 32_000)).astype(np.float32)
+    balance, levels = Balance(TINY.codec), levels_of(sound[None], TINY.codec)[0]
+    chunks = [levels[None, start : start + chunk] for start in range(0, levels.shape[0], chunk)]
+    halves = [(part, 0.3) for part in chunks[: len(chunks) // 2]] + [(part, 0.7) for part in chunks[len(chunks) // 2 :]]
+    tilted = [balance.tilted(*half)[0] for half in halves]
+    heard = synthesised(np.concatenate(tilted), TINY.codec).mean(axis=0)
+    for wanted, second in ((0.3, 17), (0.7, seconds - 3)):
+        found = librosa.feature.spectral_centroid(y=heard[second * 32_000 : (second + 2) * 32_000], sr=32_000).mean()
+        assert abs(np.log2(found / master.target_centroid_hz(wanted))) < 0.25, (wanted, found)
+    with np.errstate(all="ignore"):
+        slopes = [np.nanmedian(np.log(part / plain[0])[:, -10:]) for part, plain in zip(tilted, chunks, strict=True)]
+    assert np.abs(np.diff(slopes)).max() < 0.1, "less than a dB from one half of a second to the next"
+
+
+def test_silence_has_no_brightness():
+    assert not Balance(TINY.codec).tilted(np.zeros((1, 50, TINY.codec.numbers), np.float32), 0.5).any()
 
 
 def test_a_track_rises_and_falls_over_a_bar_and_a_stream_rises(weights):

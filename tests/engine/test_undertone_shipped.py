@@ -52,9 +52,10 @@ def test_torch_plays_the_same_model():
     assert np.sqrt(((theirs.decode(codes) - wanted) ** 2).mean()) < 0.1 * np.sqrt((wanted**2).mean())
 
 
-def test_a_track_is_as_bright_as_was_asked(tmp_path):
+@pytest.mark.parametrize("more", [(), ("--stream",)], ids=["track", "stream"])
+def test_music_is_as_bright_as_was_asked(tmp_path, more):
     def centroid(text):
-        samples, _ = played(tmp_path / "x.wav", text)
+        samples, _ = played(tmp_path / "x.wav", text, *more)
         magnitudes = np.abs(np.fft.rfft(samples.mean(axis=1)))
         return (magnitudes * np.fft.rfftfreq(len(samples))).sum() / magnitudes.sum()
 

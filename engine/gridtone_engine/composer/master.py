@@ -18,6 +18,26 @@ def target_centroid_hz(brightness: float) -> float:
     return float(450 * (2200 / 450) ** brightness)
 
 
+def octaves(frequencies_hz: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Where a tilt turns and how far it goes: octaves from 600 Hz, the same below 60 Hz and above 10 kHz."""
+    return np.asarray(np.log2(np.clip(frequencies_hz, 60, 10000) / 600), np.float64)
+
+
+def tilt_db(magnitudes: NDArray[np.floating], frequencies_hz: NDArray[np.floating], brightness: float) -> float:
+    """The tilt, in dB an octave and at most 6, that brings the mean centroid of spectra (n, frequencies) to what the brightness asks for."""
+    slopes = octaves(frequencies_hz) / 20
+
+    def centroid(tilt: float) -> float:
+        tilted = magnitudes * 10 ** (tilt * slopes)
+        return float(np.mean((tilted * frequencies_hz).sum(axis=1) / tilted.sum(axis=1)))
+
+    low, high = -6.0, 6.0
+    for _ in range(12):
+        middle = (low + high) / 2
+        low, high = (middle, high) if centroid(middle) < target_centroid_hz(brightness) else (low, middle)
+    return low
+
+
 def balance(samples: Samples, sample_rate: int, brightness: float) -> None:
     """Tilt the spectrum, by at most 6 dB an octave, so that its centroid comes to what the brightness asks for; take away what lies below 28 Hz."""
     window = 2048
@@ -25,19 +45,10 @@ def balance(samples: Samples, sample_rate: int, brightness: float) -> None:
     pieces = np.stack([samples[:, start : start + window].mean(axis=0) for start in starts if samples.shape[1] >= window])
     magnitudes = np.abs(scipy.fft.rfft(pieces * scipy.signal.windows.hann(window))) + 1e-9
     frequencies = scipy.fft.rfftfreq(window, 1 / sample_rate)
-    octaves = np.log2(np.clip(frequencies, 60, 10000) / 600)
-
-    def centroid(tilt_db: float) -> float:
-        tilted = magnitudes * 10 ** (tilt_db * octaves / 20)
-        return float(np.mean((tilted * frequencies).sum(axis=1) / tilted.sum(axis=1)))
-
-    low, high = -6.0, 6.0
-    for _ in range(12):
-        middle = (low + high) / 2
-        low, high = (middle, high) if centroid(middle) < target_centroid_hz(brightness) else (low, middle)
+    tilt = tilt_db(magnitudes, frequencies, brightness)
     taps = 2047
     shape_hz = scipy.fft.rfftfreq(4096, 1 / sample_rate)
-    gain = 10 ** (low * np.log2(np.clip(shape_hz, 60, 10000) / 600) / 20) * (1 - np.exp(-((shape_hz / 28) ** 4)))
+    gain = 10 ** (tilt * octaves(shape_hz) / 20) * (1 - np.exp(-((shape_hz / 28) ** 4)))
     response = np.roll(scipy.fft.irfft(gain), taps // 2)[:taps] * scipy.signal.windows.hann(taps)
     response -= response.mean() * scipy.signal.windows.hann(taps) / scipy.signal.windows.hann(taps).mean()  # nothing at 0 Hz
     delay = taps // 2

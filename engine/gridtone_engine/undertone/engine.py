@@ -19,6 +19,7 @@ from gridtone_engine.composer import master
 from gridtone_engine.engine import EngineError, Progress, Rendition
 from gridtone_engine.prompt import Attributes, Prompt
 from gridtone_engine.text.moods import prepare
+from gridtone_engine.undertone.balance import Balance
 from gridtone_engine.undertone.conditions import Asked, ask
 from gridtone_engine.undertone.generate import Codes, Model, Sampling, Stage, decode_stretch
 
@@ -120,6 +121,8 @@ class Undertone:
         """Music without end, in chunks of (2, frames), beginning as soon as it can be heard. `prompt.seconds` does not count.
 
         `change` is asked before every chunk: the prompt that it returns bends the music from there on, without a cut; its seed and audio do not count.
+
+        It is balanced to the brightness asked for as it goes, unless it continues audio; it is not levelled.
         """
         config = self._model.codec_config
         stage = Stage(self._model, 1, self._sampling)
@@ -128,17 +131,19 @@ class Undertone:
         fade = 0 if prime is not None else _fade_frames(asked, self.sample_rate)
         chunk = max(1, round(chunk_seconds * config.frame_rate))
         codes, start = np.zeros((self._model.prior_config.codebooks, 0), np.int64), 0
-        synthesis, played = self._model.synthesis(1), 0
+        synthesis, balance, played = self._model.synthesis(1), Balance(config), 0
         while not cancelled():
             if (following := change()) is not None:
-                stage.ask(0, self._asked(following))
+                asked = self._asked(following)
+                stage.ask(0, asked)
             while codes.shape[1] < start + chunk + config.reach_frames:
                 if cancelled():
                     return
                 [found] = stage.advance()
                 if found is not None:
                     codes = np.concatenate([codes, found[:, None]], axis=1)
-            [samples] = synthesis.play(decode_stretch(self._model, codes[None], start, start + chunk))
+            levels = decode_stretch(self._model, codes[None], start, start + chunk)
+            [samples] = synthesis.play(levels if prime is not None else balance.tilted(levels, asked.sheet.brightness))
             yield np.clip(samples * _rise(played, samples.shape[1], fade), -1, 1)
             played += samples.shape[1]
             behind = max(0, start + chunk - config.reach_frames)
