@@ -115,6 +115,21 @@ def test_a_stopped_fine_tuning_goes_on_as_if_it_had_not_been(site, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_prior_of_another_shape_may_begin_over_the_codec_of_given_weights(site, tmp_path):
+    wider = site / "wider.yaml"
+    wider.write_text(RECIPE.replace("train_codec: {steps: 6}", "train_codec: {steps: 0}\nprior: {depth: 3}").replace("[calm]", "[]"))
+    assert cut_corpus(read_recipe(str(wider)), tmp_path)[0]
+    with pytest.raises(EngineError, match=r"prior\.depth is 2, the recipe's 3"):
+        CodecTrainer(read_recipe(str(wider)), tmp_path)
+    wider.write_text(wider.read_text() + "start_prior: false\n")
+    recipe, start = read_recipe(str(wider)), TorchModel.load(site / "weights", "cpu")
+    CodecTrainer(recipe, tmp_path).run()
+    assert all(torch.equal(value, start.codec.state_dict()[name]) for name, value in trained_codec(recipe, tmp_path).state_dict().items())
+    trainer = PriorTrainer(recipe, tmp_path)
+    assert len(trainer.model.layers) == 3 and trainer.run()
+
+
+@pytest.mark.slow
 def test_the_prior_may_learn_beside_the_codec(site, tmp_path):
     (site / "anew.yaml").write_text(RECIPE.replace("start: weights", "").replace("composed: 0.25", "composed: 0"))
     recipe = read_recipe(str(site / "anew.yaml"))

@@ -194,6 +194,8 @@ class Recipe:
     """A folder with a user's own recordings to train on, each with a caption beside it where there is one: `name.wav`, `name.txt`."""
     start: str = ""
     """A folder with weights that training goes on from, or OURS; empty: from nothing."""
+    start_prior: bool = True
+    """Whether the prior goes on from there too. False: only the codec and its codes do, and a prior of any shape begins from nothing."""
 
 
 RECIPES: dict[str, Recipe] = {

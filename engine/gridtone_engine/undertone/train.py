@@ -248,8 +248,10 @@ class PriorTrainer(Trainer):
         if processes > 1 and not rank:
             distributed.barrier()
         torch.manual_seed(recipe.seed)
-        prior = start.prior if start else Prior(recipe.prior)
-        if not start:
+        if start and recipe.start_prior:
+            prior = start.prior
+        else:
+            prior = Prior(recipe.prior)
             prior.codes.begin(self.codec.quantiser.vectors)
         super().__init__(recipe, folder, prior, settings.steps, settings.learning_rate, settings.ema_decay)
 
