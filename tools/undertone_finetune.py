@@ -72,9 +72,9 @@ def nats(prior: Prior, crops: CodeCrops) -> tuple[float, float]:
     """A code, under the pieces' own sheets and under those of others."""
     found = []
     for number in range(BATCHES):
-        codes, asked, sheets = crops.batch(number)
-        condition = prior.condition(*(torch.from_numpy(part) for part in asked.parts))
-        found.append([prior_loss(prior, codes, condition, told).item() for told in (sheets, sheets.roll(1, dims=0))])
+        codes, *asked, sheets = crops[number]
+        condition, own = prior.condition(*asked), sheets.float()
+        found.append([prior_loss(prior, codes.long(), condition, told).item() for told in (own, own.roll(1, dims=0))])
     own, others = np.mean(found, axis=0)
     return float(own), float(others)
 

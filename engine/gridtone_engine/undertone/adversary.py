@@ -66,7 +66,7 @@ class Adversary(Trainer):
         torch.manual_seed(recipe.seed)
         self.jury = Jury(settings.jury_width)
         self.jury_optimiser = torch.optim.AdamW(self.jury.parameters(), lr=settings.learning_rate, betas=(0.5, 0.9))
-        super().__init__(recipe, folder, codec, settings.steps, settings.learning_rate, settings.ema_decay)
+        super().__init__(recipe, folder, self.crops, codec, settings.steps, settings.learning_rate, settings.ema_decay)
         self.jury.to(self.device)
 
     @property
@@ -76,7 +76,8 @@ class Adversary(Trainer):
     def learn(self) -> dict[str, float]:
         settings, codec = self.recipe.polish, self.model
         assert isinstance(codec, Codec)
-        levels = codec.levels(self.crops.batch(self.batch_number).to(self.device))
+        [audio] = self._batch()
+        levels = codec.levels(audio)
         with torch.no_grad():
             codes = codec.quantiser.encode(codec.latents(levels))
         with self._half():

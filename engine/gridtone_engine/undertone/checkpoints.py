@@ -45,7 +45,7 @@ def carry(path: Path, output: Path) -> None:
     state = torch.load(path, map_location="cpu", weights_only=True)
     average = {name: value.half() if value.is_floating_point() else value for name, value in state["average"].items()}
     output.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"shape": state["shape"], "step": state["step"], "average": average, "generator": state["generator"]}, output)
+    torch.save({"shape": state["shape"], "step": state["step"], "average": average}, output)
 
 
 def trained_codec(recipe: Recipe, folder: Path, *, polished: bool = False) -> Codec:

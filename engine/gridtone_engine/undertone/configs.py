@@ -189,6 +189,8 @@ class Recipe:
     """`cpu`, `cuda`; empty: cuda where there is one."""
     threads: int = 1
     """Of the CPU."""
+    loaders: int = 0
+    """Processes that make batches ahead, for a device that would wait for them; 0: each is made when it is wanted."""
     sample_prompts: tuple[str, ...] = field(default=("calm, slow, warm pads", "专注、沉稳、有节奏"))
     recordings: str = ""
     """A folder with a user's own recordings to train on, each with a caption beside it where there is one: `name.wav`, `name.txt`."""
@@ -225,6 +227,7 @@ RECIPES: dict[str, Recipe] = {
         CodecRecipe(steps=15_000, batch=32, ema_decay=0.999),
         PriorRecipe(steps=20_000, batch=128, crop_frames=500, learning_rate=8e-4, ema_decay=0.9995),
         PolishRecipe(steps=10_000, ema_decay=0.999),
+        loaders=12,
     ),
 }
 """`tiny` proves the way from end to end in a minute, `small` trains on two CPU cores, `base` wants one GPU."""

@@ -1,4 +1,4 @@
-"""What the trainers read: crops of audio for the codec; codes, conditions and sentence vectors for the prior. A step's batch follows from its number alone."""
+"""What the trainers read: crops of audio for the codec; codes, conditions and sentence vectors for the prior. A batch follows from its number alone."""
 
 import os
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from gridtone_engine.prompt import Attributes
 from gridtone_engine.text.moods import encoder
@@ -17,25 +18,25 @@ from gridtone_engine.undertone.codec import Codec
 from gridtone_engine.undertone.conditions import SENTENCE_WIDTH, Conditions, conditions, stack
 from gridtone_engine.undertone.configs import Recipe
 from gridtone_engine.undertone.corpus import SAMPLE_RATE, Shards, attributes
-from gridtone_engine.undertone.lead_sheet import described_sheet
+from gridtone_engine.undertone.lead_sheet import SHEET_WIDTH, described_sheet
 
 
-class AudioCrops:
+class AudioCrops(Dataset[tuple[Tensor, ...]]):
     def __init__(self, shards: Shards, recipe: Recipe) -> None:
         self.shards, self.recipe = shards, recipe
         hop = recipe.codec.hop
         self.frames = round(min(recipe.train_codec.crop_seconds, shards.seconds) * SAMPLE_RATE) // hop * hop
 
-    def batch(self, step: int) -> Tensor:
-        """(batch, 2, samples)."""
-        rng = np.random.default_rng([self.recipe.seed, step])
+    def __getitem__(self, number: int) -> tuple[Tensor, ...]:
+        """Audio (batch, 2, samples)."""
+        rng = np.random.default_rng([self.recipe.seed, number])
         last = round(self.shards.seconds * SAMPLE_RATE) - self.frames
         chosen = zip(
             self.shards.draw(self.recipe.train_codec.batch, self.recipe.corpus.composed, rng),
             rng.integers(last + 1, size=self.recipe.train_codec.batch),
             strict=True,
         )
-        return torch.from_numpy(np.stack([self.shards.samples(int(piece), int(start), self.frames) for piece, start in chosen]))
+        return (torch.from_numpy(np.stack([self.shards.samples(int(piece), int(start), self.frames) for piece, start in chosen])),)
 
 
 def encode_shards(shards: Shards, codec: Codec, path: Path) -> Iterator[float]:
@@ -70,18 +71,18 @@ def sentence_vectors(shards: Shards, path: Path) -> NDArray[np.float32]:
     return np.asarray(kept, np.float32)  # as whoever goes on will find them
 
 
-class CodeCrops:
+class CodeCrops(Dataset[tuple[Tensor, ...]]):
     def __init__(self, shards: Shards, codes: NDArray[np.uint16], sentences: NDArray[np.float32], recipe: Recipe) -> None:
         self.shards, self.codes, self.recipe = shards, codes, recipe
         records = shards.records()
         self.asked = stack([conditions(told(record), vector) for record, vector in zip(records, sentences, strict=True)])
         self.sheets = [(described_sheet(record["sheet"]), record["first_beat"]) for record in records]
 
-    def batch(self, step: int) -> tuple[Tensor, Conditions, Tensor]:
-        """Codes (batch, codebooks, frames), conditions of which some are dropped, and the lead sheet at every step and around,
-        (batch, steps and more, SHEET_WIDTH)."""
+    def __getitem__(self, number: int) -> tuple[Tensor, ...]:
+        """Codes (batch, codebooks, frames), the parts of conditions of which some are dropped, and the lead sheet at every step and around, (batch, steps and
+        more, SHEET_WIDTH). Small numbers, for the way to the device: codes and sheets in 16 bits."""
         recipe = self.recipe.train_prior
-        rng = np.random.default_rng([self.recipe.seed, 1, step])
+        rng = np.random.default_rng([self.recipe.seed, 1, number])
         pieces = self.shards.draw(recipe.batch, self.recipe.corpus.composed, rng)
         frames = min(recipe.crop_frames, self.codes.shape[2])
         starts = rng.integers(self.codes.shape[2] - frames + 1, size=recipe.batch)
@@ -89,8 +90,10 @@ class CodeCrops:
         asked, said = forget(self.asked.taken(pieces), recipe.unsaid, recipe.unsaid_each, rng)
         around = self.recipe.prior.around
         steps = np.arange(around[0], frames + max(self.recipe.prior.delays) + around[-1])
-        sheets = np.stack([self._sheet(piece, start + steps) for piece, start in zip(pieces, starts, strict=True)]) * said[..., None]
-        return torch.from_numpy(crops.astype(np.int64)), asked, torch.from_numpy(sheets)
+        sheets = np.zeros((recipe.batch, len(steps), SHEET_WIDTH), np.float16)
+        for row in np.flatnonzero(said):
+            sheets[row] = self._sheet(pieces[row], starts[row] + steps)
+        return tuple(torch.from_numpy(part) for part in (crops.astype(np.int16), *asked.parts, sheets))
 
     def _sheet(self, piece: int, frames: NDArray[np.int64]) -> NDArray[np.float32]:
         sheet, first_beat = self.sheets[piece]

@@ -28,10 +28,12 @@ class Quantiser(nn.Module):
         return torch.stack([F.embedding(codes[:, book], vectors) for book, vectors in enumerate(self.vectors)], dim=2)
 
     def jittered(self, codes: Tensor, most: float, generator: torch.Generator) -> Tensor:
-        """Codes (batch, codebooks, time) with noise, each of the batch by a size of its own, of `most` times the spread of each codebook's vectors at most."""
+        """Codes (batch, codebooks, time) with noise, each of the batch by a size of its own, of `most` times the spread of each codebook's vectors at most. The
+        generator is of the codes' device."""
         latents = self.decode(codes)
-        noise = torch.randn(latents.shape, generator=generator) * most * torch.rand(len(codes), 1, 1, 1, generator=generator)
-        return self.encode(latents + noise.to(latents.device) * self.vectors.std(dim=1))
+        sizes = most * torch.rand(len(codes), 1, 1, 1, generator=generator, device=codes.device)
+        noise = sizes * torch.randn(latents.shape, generator=generator, device=codes.device)
+        return self.encode(latents + noise * self.vectors.std(dim=1))
 
     @torch.no_grad()
     def initialise(self, latents: Tensor, generator: torch.Generator, rounds: int = 15) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 import soundfile
 import torch
 from torch import Tensor, distributed, nn
+from torch.utils.data import DataLoader, Dataset
 
 from gridtone_engine.engine import EngineError, Progress
 from gridtone_engine.prompt import Prompt
@@ -49,7 +50,9 @@ class Trainer(ABC):
 
     part: str
 
-    def __init__(self, recipe: Recipe, folder: Path, model: nn.Module, steps: int, learning_rate: float, ema_decay: float) -> None:
+    def __init__(
+        self, recipe: Recipe, folder: Path, crops: Dataset[tuple[Tensor, ...]], model: nn.Module, steps: int, learning_rate: float, ema_decay: float
+    ) -> None:
         torch.set_num_threads(recipe.threads)
         torch.set_float32_matmul_precision("high")
         self.recipe, self.folder, self.steps, self.learning_rate, self.ema_decay = recipe, folder, steps, learning_rate, ema_decay
@@ -58,9 +61,11 @@ class Trainer(ABC):
         self.model = model.to(self.device)
         self.average = deepcopy(self.model).requires_grad_(False)
         self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=learning_rate, betas=(0.9, 0.95), weight_decay=0.01)
-        self.generator = torch.Generator().manual_seed(recipe.seed)
         self.step = 0
         self._resume()
+        numbers = range(self.batch_number, self.steps * self.processes, self.processes)
+        on_device = self.device.type == "cuda"
+        self._ahead = iter(DataLoader(crops, batch_size=None, sampler=numbers, num_workers=recipe.loaders, pin_memory=on_device))
 
     @abstractmethod
     def learn(self) -> dict[str, float]:
@@ -122,6 +127,10 @@ class Trainer(ABC):
         """Of this process's batch: no other step and no other process has it."""
         return self.step * self.processes + self.rank
 
+    def _batch(self) -> list[Tensor]:
+        """This step's, on the device."""
+        return [part.to(self.device, non_blocking=True) for part in next(self._ahead)]
+
     def _share_gradients(self) -> None:
         """Every process goes on with the mean of all."""
         if self.processes > 1:
@@ -149,7 +158,6 @@ class Trainer(ABC):
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
-            "generator": self.generator.get_state(),
         }
 
     def save(self) -> None:
@@ -166,7 +174,6 @@ class Trainer(ABC):
         self.model.load_state_dict(state.get("model", state["average"]))
         if "optimiser" in state:  # `carry` leaves it out
             self.optimiser.load_state_dict(state["optimiser"])
-        self.generator.set_state(state["generator"].cpu())
         self.step = state["step"]
 
     def _half(self) -> torch.autocast:
@@ -194,7 +201,7 @@ class CodecTrainer(Trainer):
         torch.manual_seed(recipe.seed)
         start = started(recipe)
         codec = deepcopy(start.codec) if start else Codec(recipe.codec)
-        super().__init__(recipe, folder, codec, settings.steps, settings.learning_rate, settings.ema_decay)
+        super().__init__(recipe, folder, self.crops, codec, settings.steps, settings.learning_rate, settings.ema_decay)
         if start:
             check_codes(self.average, start.codec, recipe, self._file)
 
@@ -204,10 +211,12 @@ class CodecTrainer(Trainer):
         if self.step == 0 and not self.recipe.start:
             levels = self._many(codec)
             codec.find_components(levels)
-            codec.quantiser.initialise(torch.cat([codec.latents(some) for some in levels.split(1)]).flatten(0, 1), self.generator)
+            latents = torch.cat([codec.latents(some) for some in levels.split(1)]).flatten(0, 1)
+            codec.quantiser.initialise(latents, torch.Generator().manual_seed(self.recipe.seed))
             del levels
         with torch.no_grad():
-            levels = codec.levels(self.crops.batch(self.batch_number).to(self.device))
+            [audio] = self._batch()
+            levels = codec.levels(audio)
             codes = codec.quantiser.encode(codec.latents(levels))
         with self._half():
             decoded = codec.decode(codes)
@@ -221,7 +230,7 @@ class CodecTrainer(Trainer):
         frames = self.crops.frames // self.recipe.codec.hop * self.recipe.train_codec.batch
         first = self.steps * self.processes
         batches = range(first, first - (-LATENTS_PER_CODE * self.recipe.codec.codes // frames))
-        return torch.cat([codec.levels(self.crops.batch(number).to(self.device)) for number in batches])
+        return torch.cat([codec.levels(self.crops[number][0].to(self.device)) for number in batches])
 
     def examine(self) -> dict[str, float]:
         assert isinstance(self.average, Codec)
@@ -253,38 +262,41 @@ class PriorTrainer(Trainer):
         else:
             prior = Prior(recipe.prior)
             prior.codes.begin(self.codec.quantiser.vectors)
-        super().__init__(recipe, folder, prior, settings.steps, settings.learning_rate, settings.ema_decay)
+        super().__init__(recipe, folder, self.crops, prior, settings.steps, settings.learning_rate, settings.ema_decay)
 
     def learn(self) -> dict[str, float]:
-        books = torch.randperm(self.recipe.prior.codebooks, generator=self.generator)[: self.recipe.train_prior.scored]
-        loss = self._loss(self.model, self.crops, self.batch_number, books.tolist(), disturbed=True)
+        codes, *told = self._batch()
+        codes = codes.long()
+        books = np.random.default_rng([self.recipe.seed, 2, self.step]).permutation(self.recipe.prior.codebooks)
+        loss = self._loss(self.model, codes, told, books[: self.recipe.train_prior.scored].tolist(), self._disturbed(codes))
         loss.backward()
         return {"loss": loss.item()}
 
-    def _loss(self, prior: nn.Module, crops: CodeCrops, batch: int, books: list[int] | None = None, disturbed: bool = False) -> Tensor:
+    def _loss(self, prior: nn.Module, codes: Tensor, told: list[Tensor], books: list[int] | None = None, seen: Tensor | None = None) -> Tensor:
         assert isinstance(prior, Prior)
-        codes, asked, sheets = crops.batch(batch)
-        codes = codes.to(self.device)
-        told = [torch.from_numpy(part).to(self.device) for part in asked.parts]
-        seen = self._disturbed(codes, prior.nothing) if disturbed else None
+        *asked, sheets = told
         with self._half():
-            return prior_loss(prior, codes, prior.condition(*told), sheets.to(self.device), books, seen)
+            return prior_loss(prior, codes, prior.condition(*asked), sheets.float(), books, seen)
 
     @torch.no_grad()
-    def _disturbed(self, codes: Tensor, nothing: int) -> Tensor:
+    def _disturbed(self, codes: Tensor) -> Tensor:
         """Codes of a batch, those of half of the pieces jittered, and of a share `blurred` of the pieces some hidden, from none to all."""
         settings, seen = self.recipe.train_prior, codes.clone()
-        seen[::2] = self.codec.quantiser.jittered(codes[::2], settings.jitter, self.generator)
-        shares = torch.rand(len(codes), generator=self.generator) * (torch.rand(len(codes), generator=self.generator) < settings.blurred)
-        hidden = torch.rand(codes.shape, generator=self.generator) < shares[:, None, None]
-        return seen.masked_fill(hidden.to(self.device), nothing)
+        generator = torch.Generator(self.device).manual_seed((self.recipe.seed << 32) + self.batch_number)
+        seen[::2] = self.codec.quantiser.jittered(codes[::2], settings.jitter, generator)
+        shares, chances = torch.rand(2, len(codes), generator=generator, device=self.device)
+        hidden = torch.rand(codes.shape, generator=generator, device=self.device) < (shares * (chances < settings.blurred))[:, None, None]
+        return seen.masked_fill(hidden, self.recipe.prior.codes)
 
     @torch.inference_mode()
     def examine(self) -> dict[str, float]:
         """Nats a code on held-out pieces; and two prompts to hear."""
         prior = self.average
         assert isinstance(prior, Prior)
-        losses = [self._loss(prior, self.held_out, batch).item() for batch in range(4)]
+        losses = []
+        for number in range(4):
+            codes, *told = (part.to(self.device) for part in self.held_out[number])
+            losses.append(self._loss(prior, codes.long(), told).item())
         if asked := [ask(Prompt(text)) for text in self.recipe.sample_prompts]:
             model = TorchModel(self.codec, deepcopy(prior))
             for number, levels in enumerate(model.decode(sample_codes(model, asked, range(len(asked)), 250, Sampling()))):
