@@ -342,7 +342,7 @@ class Service:
         by_priority = sorted(rules.states.items(), key=lambda item: -item[1].priority)
         self._stock.set_states(
             [
-                StateNeed(name, state.prompt.for_engine(), limits=limits_of(state.severity, self._site.room, self._site.gate))
+                StateNeed(name, state.prompt.for_engine(), limits=limits_of(state.severity, self._site.room, self._site.gate), seconds=state.prompt.seconds)
                 for name, state in by_priority
                 if state.prompt
             ]

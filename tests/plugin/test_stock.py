@@ -255,7 +255,16 @@ def test_the_hash_follows_what_the_state_asks_for() -> None:
     need = StateNeed("day", Prompt("calm"))
     assert prompt_hash(need) == prompt_hash(replace(need, prompt=Prompt("calm", seconds=99, seed=5)))
     others = [replace(need, name="night"), replace(need, prompt=Prompt("lively")), replace(need, prompt=Prompt("calm", attributes=Attributes(energy=0.5)))]
-    assert len({prompt_hash(other) for other in [need, *others]}) == 4
+    others.append(replace(need, seconds=30))
+    assert len({prompt_hash(other) for other in [need, *others]}) == 5
+
+
+def test_a_state_may_say_how_long_its_tracks_are(open_site: OpenSite) -> None:
+    site = open_site(first_seconds=20)
+    site.stock.set_states([replace(need, seconds=seconds) for need, seconds in zip(needs(short="brief", long="calm"), (10, 25), strict=True)])
+    site.stock.start()
+    site.wait(lambda: site.fresh() == {"short": 2, "long": 2})
+    assert [sorted(track.seconds for track in site.library.tracks(state, 10)) for state in ("short", "long")] == [[10, 10], [20, 25]]
 
 
 def test_a_refresh_replaces_the_oldest(open_site: OpenSite) -> None:

@@ -51,17 +51,21 @@ class StateNeed:
 
     name: str
     prompt: Prompt
-    """Text and attributes; length and seed are the stock's."""
+    """Text and attributes; the seed is the stock's."""
     silent: bool = False
     limits: GateLimits | None = None
     """What its tracks must keep, where that differs from the site's limits (a state close to an alarm, say)."""
+    seconds: float | None = None
+    """Length of its tracks, where the state asks for one."""
 
 
 def prompt_hash(need: StateNeed) -> str:
-    """Changes when the state asks for other music, or for other limits than the site's."""
-    wanted = [need.name, need.prompt.text, asdict(need.prompt.attributes), str(need.prompt.continue_from)]
+    """Changes when the state asks for other music or another length, or for other limits than the site's."""
+    wanted: list[object] = [need.name, need.prompt.text, asdict(need.prompt.attributes), str(need.prompt.continue_from)]
     if need.limits:
         wanted.append(need.limits.model_dump())
+    if need.seconds:
+        wanted.append(need.seconds)
     return hashlib.sha256(msgspec.json.encode(wanted)).hexdigest()
 
 
@@ -257,6 +261,8 @@ class Stock:
         for number, wish in enumerate(wishes):
             need = self._needs[wish.state]
             seconds = self._settings.first_seconds if wish.first else self._settings.track_seconds
+            if need.seconds:
+                seconds = min(seconds, need.seconds) if wish.first else need.seconds
             limits = need.limits or self._gate_limits
             jobs.append(Job(wish.state, replace(need.prompt, seconds=seconds, seed=seed + number), prompt_hash(need), limits.model_dump()))
         return Batch(seed, choice.name, dict(choice.options), jobs, str(self._library.incoming), self._library.settings.flac_bits)
