@@ -23,7 +23,7 @@ class ServerSettings(BaseModel):
     tls_certificate: Path | None = Field(default=None, description="PEM file of the certificate and its chain. With it the server speaks HTTPS only.")
     tls_key: Path | None = Field(default=None, description="PEM file of the certificate's private key.")
     allowed_origins: tuple[str, ...] = Field(
-        default=(), description="Origins whose pages may call the API from a browser, such as https://grafana.example:3000. None by default."
+        default=(), description="Origins whose pages may read the API from a browser, such as https://grafana.example:3000. None by default."
     )
     max_requests_a_minute: int = Field(
         default=6000,
