@@ -108,9 +108,10 @@ class Recording:
         with self._config.file.open("rb") as file:
             stream = CompressedInputStream(file, "gzip") if self._config.file.suffix.lower() == ".gz" else file
             size = max(1, self._config.file.stat().st_size)
-            for batch in csv.open_csv(stream, csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES)):
-                yield batch
-                self.fraction = min(1.0, file.tell() / size)
+            with csv.open_csv(stream, csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES)) as table:
+                for batch in table:
+                    yield batch
+                    self.fraction = min(1.0, file.tell() / size)
 
     def _rows(self, batch: Any) -> tuple[NDArray[np.float64], list[Row]]:
         names = batch.schema.names
@@ -167,6 +168,7 @@ def _numbers(column: Any) -> NDArray[np.float64]:
 
 def _seconds(column: Any) -> NDArray[np.float64]:
     import pyarrow
+    import pyarrow.compute
 
     if column.null_count:
         raise _NotPlainError

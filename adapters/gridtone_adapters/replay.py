@@ -202,6 +202,7 @@ def _json_records(file: Path) -> Iterator[_Record | _BadRow]:
 def _parquet_records(file: Path) -> Iterator[_Record | _BadRow]:
     try:
         import pyarrow
+        import pyarrow.compute
         from pyarrow import parquet
     except ImportError:
         raise SetupError("reading Parquet needs pyarrow: install gridtone[parquet]") from None

@@ -3,6 +3,8 @@
 import gzip
 import json
 import random
+import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -22,6 +24,7 @@ from gridtone_adapters import Quality, Reading, ReplayConfig
 from gridtone_adapters.recording import Recording
 from gridtone_adapters.replay import ReplayAdapter
 from memory_backend import MemoryBackend, running
+from waiting import PATIENCE_SECONDS
 
 START = 1_767_225_600  # 2026-01-01
 HURRIED = read_source(Pack(pack="transmission", longest_wait=10))
@@ -111,14 +114,24 @@ def test_signals_without_readings_are_named(history: Path):
         (("--from", "{folder}/rules.yaml"), "its name must end in .csv"),
         (("--from", "{folder}/empty.csv"), "there are no readings to replay"),
         (("--from", "{folder}/broken.parquet"), "cannot read"),
+        (("--from", "{history}", "--since", "1s"), "there are no readings to replay but those of one moment"),
+        (("--from", "{folder}/other.csv.gz"), "cannot read {folder}/other.csv.gz: zlib inflate failed: incorrect header check; is it complete"),
+        (("--from", "{folder}/cut.csv.gz"), "cannot read {folder}/cut.csv.gz: Truncated compressed stream; is it complete"),
+        (("--from", "{folder}/cut.jsonl.gz"), "Test it with `gzip -t`"),
+        (("--from", "{folder}/folder.csv"), "Is a directory: '{folder}/folder.csv'"),
     ],
 )
 def test_what_cannot_be_replayed_is_said(history: Path, arguments: tuple[str, ...], message: str):
     (history.parent / "empty.csv").write_text("time,point,value\n")
     (history.parent / "broken.parquet").write_bytes(b"PAR1 this is not")
     (history.parent / "list.yaml").write_text("gridtone: 1\nstates: [a, b]\n")
+    (history.parent / "other.csv.gz").write_text("time,point,value\n")
+    for kind in ("csv.gz", "jsonl.gz"):
+        packed = gzip.compress(b"".join(b"%d,grid/load_mw,50\n" % second for second in range(9999)))
+        (history.parent / f"cut.{kind}").write_bytes(packed[: len(packed) // 2])
+    (history.parent / "folder.csv").mkdir()
     run = gridtone("replay", *(argument.format(history=history, folder=history.parent) for argument in arguments))
-    assert run.exit_code != 0 and message in " ".join(run.output.split()) and "Traceback" not in run.output
+    assert run.exit_code != 0 and message.format(folder=history.parent) in " ".join(run.output.split()) and "Traceback" not in run.output
 
 
 def test_a_difference_is_the_overlap_of_stretches_that_differ(history: Path):
@@ -160,6 +173,35 @@ def test_columns_are_read_as_rows_are(tmp_path: Path, kind: str, rows: list[tupl
     assert [tuple(row) for _, rows in moments for row in rows] == expected and len(expected) > 900
     assert recording.rejected == adapter.health().rejected
     assert all(len({row[2] // STEP_SECONDS for row in rows}) == 1 for _, rows in moments) and recording.fraction == 1.0
+
+
+@pytest.mark.parametrize(("command", "kind"), [(command, kind) for command in ("replay", "explain") for kind in ("csv", "csv.gz", "parquet")])
+def test_times_that_are_dates_are_read_by_a_program_that_has_just_begun(tmp_path: Path, command: str, kind: str):
+    """In a process of its own: whatever imports pandas makes more of pyarrow available."""
+    (tmp_path / "rules.yaml").write_text(RULES)
+    times = [f"2026-01-01T00:00:{second:02}Z" for second in range(0, 60, 10)]
+    file = tmp_path / f"r.{kind}"
+    text = "time,point,value\n" + "".join(f"{time},grid/load_mw,50\n" for time in times)
+    if kind == "parquet":
+        dates = pyarrow.array([(START + 10 * n) * 10**6 for n in range(6)], pyarrow.timestamp("us", "UTC"))
+        parquet.write_table(pyarrow.table({"time": dates, "point": ["grid/load_mw"] * 6, "value": [50.0] * 6}), file)
+    else:
+        file.write_bytes(gzip.compress(text.encode()) if kind == "csv.gz" else text.encode())
+    program = [sys.executable, "-c", "from gridtone.cli import main; main()"]
+    run = subprocess.run([*program, command, "--from", file, "--rules", tmp_path / "rules.yaml"], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+    assert run.returncode == 0, run.stderr
+    assert ("6 readings" if command == "replay" else "day (normal) since 2026-01-01 00:00:00, for 50s") in run.stdout
+
+
+def test_a_table_whose_times_are_dates_is_played_by_a_program_that_has_just_begun(tmp_path: Path):
+    file = tmp_path / "r.parquet"
+    parquet.write_table(pyarrow.table({"time": pyarrow.array([START * 10**6], pyarrow.timestamp("us", "UTC")), "a/x": [1.5]}), file)
+    program = (
+        "import sys; from pathlib import Path; from gridtone_adapters import ReplayConfig; from gridtone_adapters.replay import ReplayAdapter; "
+        "print([tuple(reading)[:3] for reading in ReplayAdapter(ReplayConfig(file=Path(sys.argv[1]))).recorded()])"
+    )
+    run = subprocess.run([sys.executable, "-c", program, file], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+    assert run.stdout.strip() == f"[('a/x', 1.5, {float(START)})]", run.stderr
 
 
 def test_a_replay_finds_what_the_service_would_have_found(tmp_path: Path):

@@ -23,7 +23,7 @@ Progress = Callable[[float], None]
 
 
 def past(source: str, config: Path | None, since_seconds: float | None, progress: Progress) -> Iterator[Moment]:
-    """The moments of a recording, or for `influx` of the database of the site that `config` describes. Raises ValueError that says what to do, or OSError."""
+    """The moments of a recording, or for `influx` of the database of the site that `config` describes. Raises ValueError that says what to do."""
     try:
         if source != INFLUX:
             yield from _recorded(Path(source), since_seconds, progress)
@@ -33,7 +33,11 @@ def past(source: str, config: Path | None, since_seconds: float | None, progress
             yield from _of_database(config, since_seconds or DEFAULT_SINCE_SECONDS, progress)
     except FileNotFoundError as error:
         raise ValueError(f"cannot read {source}: no such file; check the path, or write `{INFLUX}` for the database of --config") from error
-    except (SetupError, Refused, urllib3.exceptions.HTTPError, EOFError, zlib.error) as error:
+    except (OSError, EOFError, zlib.error) as error:
+        packed = source.lower().endswith(".gz") and not (isinstance(error, OSError) and error.errno)  # without a number it is not the disk that complains
+        advice = "; is it complete, and packed by gzip? Test it with `gzip -t`, and copy it again" if packed else ""
+        raise ValueError(f"cannot read {source}: {error}{advice}") from error
+    except (SetupError, Refused, urllib3.exceptions.HTTPError) as error:
         raise ValueError(f"cannot read {source}: {error}") from error
 
 

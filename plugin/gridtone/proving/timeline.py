@@ -87,7 +87,7 @@ def collector_paused() -> Iterator[None]:
 
 
 def replay(moments: Iterable[Moment], all_rules: list[Rules]) -> list[Timeline]:
-    """Run several rules over one history. Raises ValueError for a history without readings."""
+    """Run several rules over one history. Raises ValueError for a history without readings, or of one moment, in which nothing lasts."""
     runs: list[Run] = []
     now = 0.0
     with collector_paused():
@@ -98,7 +98,10 @@ def replay(moments: Iterable[Moment], all_rules: list[Rules]) -> list[Timeline]:
                 run.read(moment)
     if not runs:
         raise ValueError("there are no readings to replay: is the file empty, are its rows all refused, or does `--since` leave none?")
-    return [run.end(now) for run in runs]
+    timelines = [run.end(now) for run in runs]
+    if not timelines[0].stretches:
+        raise ValueError("there are no readings to replay but those of one moment: does `--since` leave too little, or does the file hold a single time?")
+    return timelines
 
 
 @dataclass(frozen=True, slots=True)
