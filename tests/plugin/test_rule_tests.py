@@ -111,6 +111,13 @@ tests:
     assert "my.test.yaml:17:25: at 0s: expected state `no_data`, got `low`" in run.output
 
 
+def test_a_fallback_alone_plays(tmp_path: Path):
+    (tmp_path / "rules.yaml").write_text("gridtone: 1\nstates:\n  day: {prompt: steady}\nfallback: day\n")
+    (tmp_path / "my.test.yaml").write_text("gridtone_tests: 1\nrules: rules.yaml\ntests:\n  - {name: all day, expect: [{at: 0s, state: day, plays: day}]}\n")
+    run = CliRunner().invoke(main, ["test", str(tmp_path / "my.test.yaml")])
+    assert run.exit_code == 0, run.output
+
+
 def test_stale_counts_at_once_until_the_next_reading_and_a_point_that_was_never_fresh_is_no_absent_one(tmp_path: Path):
     run = test(
         tmp_path,

@@ -304,6 +304,50 @@ def test_rules_are_swapped_while_the_grid_goes_on() -> None:
     assert story.evaluator.active == NO_DATA
 
 
+def test_a_fallback_alone_is_the_state_from_the_start() -> None:
+    evaluator = Evaluator(rules("", "rest"), 5)
+    assert (evaluator.standing(6).state, evaluator.standing(6).since) == ("rest", 5)
+    assert evaluator.deadline() is None
+    assert evaluator.resume("rest", 1) is None
+    assert evaluator.since == 1
+    gone = Evaluator(rules("", "rest"), 5)
+    gone.resume("busy", 1)
+    changed = gone.swap(rules("busy: {when: voltage > 0, on_stale: true}", "rest"), 7)
+    assert changed is not None
+    assert (changed.state, changed.since) == ("busy", 7), "the start is over: what the grid was in before it says nothing any more"
+
+
+def test_no_ghost_of_a_deleted_state_stays_where_only_a_fallback_is_left() -> None:
+    story = Story(rules("busy: {when: load > 10, hold: 5m}", "rest"))
+    story.tell(0, load=15)
+    changed = story.evaluator.swap(rules("", "calm"), 6)
+    assert changed is not None
+    assert (changed.state, changed.since, changed.holds_until) == ("calm", 6, None)
+    assert story.evaluator.standing(7).state == "calm"
+
+
+def test_a_hold_that_is_edited_holds_as_long_as_it_says_now() -> None:
+    def held(hold: str) -> Rules:
+        return rules(f"busy: {{when: load > 10, hold: {hold}}}", "rest")
+
+    story = Story(held("15m"))
+    story.tell(0, load=15)
+    assert story.tell(10, load=5) == "busy"
+    assert story.evaluator.swap(held("30s"), 20) is None
+    assert story.evaluator.holds_until() == 30
+    assert (story.until(29), story.until(30)) == ("busy", "rest")
+    story.tell(40, load=15)
+    story.tell(50, load=5)
+    changed = story.evaluator.swap(held("5s"), 51)
+    assert changed is not None
+    assert changed.state == "rest", "it has been held longer than that already"
+    story = Story(held("5s"))
+    story.tell(0, load=15)
+    story.until(10)
+    assert story.evaluator.swap(held("40s"), 10) is None
+    assert (story.tell(20, load=5), story.until(40)) == ("busy", "rest")
+
+
 def test_nothing_is_due_where_nothing_can_change() -> None:
     story = Story(rules("busy: {when: load > 10}", "rest"))
     assert story.evaluator.deadline() is None

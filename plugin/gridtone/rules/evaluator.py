@@ -171,7 +171,10 @@ class Evaluator:
         return {name: gauge.known() for name, gauge in self.gauges.items()}
 
     def swap(self, rules: Rules, now: float) -> Standing | None:
-        """Go on under other rules. Points keep their readings; signals of the same name and definition, and states of the same name, go on as they are."""
+        """Go on under other rules. Points keep their readings; signals of the same name and definition, and states of the same name, go on as they are.
+
+        A `hold` that changed counts from when the state was entered.
+        """
         now = max(now, self.now)
         before = {live.name: live for live in self.ranked}
         kept = {name: gauge for name, gauge in self.gauges.items() if rules.signals.get(name) == gauge.signal and not gauge.signal.expression}
@@ -181,6 +184,7 @@ class Evaluator:
             if (old := before.get(live.name)) is not None:
                 live.latched = old.latched
                 live.true_since = old.true_since if old.state == live.state else None
+        self._hold(now)
         return self._settle(now)
 
     def resume(self, state: str, since: float) -> Standing | None:
@@ -193,7 +197,10 @@ class Evaluator:
             if live.name == state:
                 live.latched = True
                 self._dirty.add(rank)
-        return self._settle(self.now)
+        standing = self._settle(self.now)
+        if self.active != NO_DATA:
+            self._resumed = None
+        return standing
 
     def _install(self, kept: dict[str, Gauge]) -> None:
         """Build everything that follows from the rules, around the gauges that are kept, and feed it what the points hold."""
@@ -228,6 +235,8 @@ class Evaluator:
         self._possible: list[int] = []
         self._timers: list[tuple[float, int]] = []
         self._dirty = set(range(len(self.ranked)))
+        self._installed = True
+        """These rules were never settled: a fallback alone makes nothing dirty, and yet is entered."""
 
     def _connect(self, point: int, connected: Collection[Gauge] = ()) -> None:
         """Let the gauges that speak of a point listen to it, but for those that do already, and tell them what the point holds."""
@@ -277,8 +286,9 @@ class Evaluator:
             rank = heapq.heappop(self._timers)[1]
             self.ranked[rank].timed = False
             dirty.add(rank)
-        if not dirty and now < self._held_until:
+        if not dirty and now < self._held_until and not self._installed:
             return None
+        self._installed = False
         for rank in dirty:
             self._judge(rank, now)
         dirty.clear()
@@ -336,6 +346,10 @@ class Evaluator:
             state, since = self._resumed
             self._resumed = None
             self.since = since if state == name else now
-        hold = self.rules.states[name].hold if name in self.rules.states else 0.0
-        self._held_until = self.since + hold if self.since + hold > now else math.inf
+        self._hold(now)
         return self.standing(now)
+
+    def _hold(self, now: float) -> None:
+        """Begin the active state's `hold`, or what is left of it."""
+        hold = self.rules.states[self.active].hold if self.active in self.rules.states else 0.0
+        self._held_until = self.since + hold if self.since + hold > now else math.inf
