@@ -111,6 +111,20 @@ def test_silence_when_the_service_is_not_heard_and_music_when_it_is_back(browser
         context.close()
 
 
+@pytest.mark.parametrize("events_held_back", [False, True])
+def test_silence_when_the_service_stands_still_though_it_answers(page: Page, backend: MemoryBackend, grafana: Grafana, events_held_back: bool) -> None:
+    grafana.events_held_back = events_held_back
+    backend.give("play", steady(backend, 440))
+    show(page, FULL)
+    play(page)
+    until_tone(page, 440)
+    backend.stalled = True
+    until_silent(page)
+    expect(page.get_by_text("the service no longer watches the time")).to_be_visible()
+    backend.stalled = False
+    until_tone(page, 440)
+
+
 def test_a_change_at_the_broker_changes_the_music(browser: Browser, tmp_path: Path) -> None:
     """The real service, a real broker: from the publish to another track in the browser."""
     with start_broker(free_port()) as broker, gridtone_serve(tmp_path, broker.port) as service, grafana_before(service) as grafana:

@@ -264,6 +264,18 @@ def test_a_service_that_stands_still_leaves_its_listeners_without_a_heartbeat(ba
     assert requests.get(f"{url}/healthz", timeout=PATIENCE_SECONDS).status_code == 503
 
 
+@pytest.mark.parametrize("path", ["state", "cue"])
+def test_a_service_that_stands_still_tells_nobody_who_asks_what_plays(backend: MemoryBackend, url: str, path: str) -> None:
+    """A listener whose events are held back asks, and takes each answer for a sign of life."""
+    backend.stalled = True
+    refused = requests.get(f"{url}/api/v1/{path}", timeout=PATIENCE_SECONDS)
+    assert (refused.status_code, error(refused)["code"]) == (503, "stalled")
+    described = requests.get(f"{url}/api/v1/openapi.json", timeout=PATIENCE_SECONDS).json()["paths"][f"/api/v1/{path}"]["get"]
+    assert "503" in described["responses"]
+    backend.stalled = False
+    assert requests.get(f"{url}/api/v1/{path}", timeout=PATIENCE_SECONDS).ok
+
+
 def test_a_listener_resumes_where_it_was(backend: MemoryBackend, url: str) -> None:
     for number in range(5):
         backend.events.publish("stock", {"number": number})

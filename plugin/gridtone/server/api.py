@@ -21,7 +21,7 @@ from gridtone.server.openapi import Parameter, describe, document
 from gridtone.server.room_api import DESK, add_room, asked_desk
 from gridtone.server.session_api import add_sessions
 from gridtone.server.signing import LINK_SECONDS
-from gridtone.server.stream import Streams
+from gridtone.server.stream import Streams, refuse_stalled
 from gridtone.trend import KEPT_HOURS, STEP_SECONDS
 from gridtone_adapters import Health
 
@@ -58,8 +58,9 @@ def create_api(backend: Backend, access: Access, streams: Streams) -> Blueprint:
         return current_app.send_static_file("index.html")
 
     @route("/api/v1/state")
-    @describe("The grid's state and why it is in it, with the ages of its signals as of now.", answers=Standing)
+    @describe("The grid's state and why it is in it, with the ages of its signals as of now.", answers=Standing, errors=(503,))
     def state() -> Response:
+        refuse_stalled(backend)
         return answer(backend.standing())
 
     @route("/api/v1/explain")
@@ -68,8 +69,9 @@ def create_api(backend: Backend, access: Access, streams: Streams) -> Blueprint:
         return answer(backend.explain())
 
     @route("/api/v1/cue")
-    @describe("What every listener does now.", answers=Cue, parameters=(DESK,), errors=(404,))
+    @describe("What every listener does now.", answers=Cue, parameters=(DESK,), errors=(404, 503))
     def cue() -> Response:
+        refuse_stalled(backend)
         return answer(at_desk(backend.cue(), asked_desk(backend), backend.desks()))
 
     @route("/api/v1/events")

@@ -25,6 +25,12 @@ KEPT = 16
 LISTENERS = Gauge("gridtone_listeners", "Event streams open now")
 
 
+def refuse_stalled(backend: Backend) -> None:
+    """A listener takes what it is told for a sign of life: a service that stands still tells nothing of the present. Raises ApiError."""
+    if not backend.alive():
+        raise ApiError(503, "stalled", "the service no longer watches the time", "restart it; its log says what happened last")
+
+
 class Streams:
     """The open event streams of one application: at most `most` of them."""
 
@@ -37,10 +43,9 @@ class Streams:
     def open(self, still: Callable[[], bool], desk: str | None = None) -> Response:
         """A stream for the current request, resumed after its `Last-Event-ID`, for as long as `still` holds.
 
-        Raises ApiError 503 when all places are taken.
+        Raises ApiError 503 when all places are taken, or the service stands still.
         """
-        if not self._backend.alive():
-            raise ApiError(503, "stalled", "the service no longer watches the time", "restart it; its log says what happened last")
+        refuse_stalled(self._backend)
         if not self._places.acquire(blocking=False):
             raise ApiError(
                 503,
