@@ -119,6 +119,13 @@ class MqttAdapter:
         self._messages = 0
         self._messages_before = 0
         self._accepted_at: float | None = None
+        self._asked: list[str] = []
+        """The filters of the last request to subscribe."""
+        self._asked_at = 0.0
+        self._granted = False
+        """The broker has let us subscribe to everything. Until then we are not connected: what a filter hides, nobody can tell."""
+        self._withheld: list[str] = []
+        """Filters that were refused; asked for again, since an access list may be mended while the connection lasts."""
         self._problem = f"not connected to {self._where} yet"
         self._refused = False
         self._last_words = ""
@@ -130,12 +137,13 @@ class MqttAdapter:
 
     def health(self) -> Health:
         accepted_at, problem = self._accepted_at, self._problem
+        connected = accepted_at is not None and self._granted
         if accepted_at is not None and not problem and self._messages == self._messages_before and time.monotonic() - accepted_at > SILENT_SECONDS:
             problem = (
                 f"connected to {self._where}, but nothing has arrived since: is anything published on {', '.join(self._config.filters())}, "
                 "and may this user read it (the broker's access list)?"
             )
-        return self._intake.health(accepted_at is not None, problem)
+        return self._intake.health(connected, problem)
 
     def close(self) -> None:
         self._intake.close()
@@ -160,7 +168,7 @@ class MqttAdapter:
                 client.disconnect()
             if self._accepted_at is not None and time.monotonic() - self._accepted_at > pause:
                 pause = self._config.retry_seconds
-            self._accepted_at = None
+            self._accepted_at, self._granted, self._withheld = None, False, []
             self._intake.closed.wait(pause * random.uniform(0.75, 1.25))  # noqa: S311 - not a secret
             pause = min(pause * 2, self._config.retry_max_seconds)
 
@@ -210,6 +218,8 @@ class MqttAdapter:
                 if client.want_write():
                     client.loop_write()
                 client.loop_misc()
+                if self._withheld and time.monotonic() - self._asked_at > config.retry_max_seconds:
+                    self._subscribe(client, self._withheld)
                 if self._accepted_at is None and time.monotonic() > deadline and client.socket() is not None:
                     raise TimeoutError
 
@@ -254,7 +264,10 @@ class MqttAdapter:
         client.on_log = None  # it costs time for every message
         self._messages_before = self._messages
         self._accepted_at = time.monotonic()
-        filters = self._config.filters()
+        self._subscribe(client, self._config.filters())
+
+    def _subscribe(self, client: paho.Client, filters: list[str]) -> None:
+        self._asked, self._asked_at, self._withheld = filters, time.monotonic(), []
         qos: int = self._config.qos
         if self._config.protocol == "5":
             client.subscribe([(topic, SubscribeOptions(qos=qos)) for topic in filters])
@@ -262,8 +275,10 @@ class MqttAdapter:
             client.subscribe([(topic, qos) for topic in filters])
 
     def _on_subscribe(self, _client: paho.Client, _userdata: object, _mid: int, reasons: list[ReasonCode], _properties: object) -> None:
-        refused = [f"{topic} ({reason})" for topic, reason in zip(self._config.filters(), reasons, strict=False) if reason.is_failure]
-        self._report(f"{self._where} refused the subscription to {', '.join(refused)}: let this user read there (the broker's access list)" if refused else "")
+        refused = {topic: reason for topic, reason in zip(self._asked, reasons, strict=False) if reason.is_failure}
+        self._withheld, self._granted = list(refused), not refused
+        named = ", ".join(f"{topic} ({reason})" for topic, reason in refused.items())
+        self._report(f"{self._where} refused the subscription to {named}: let this user read there (the broker's access list)" if refused else "")
 
     def _on_disconnect(self, _client: paho.Client, _userdata: object, _flags: object, reason: ReasonCode, _properties: object) -> None:
         if self._accepted_at is not None:

@@ -291,9 +291,8 @@ def check_source(config: AdapterConfig) -> Check:
     reader = threading.Thread(target=lambda: [None for _ in adapter.batches()], daemon=True)
     reader.start()
     deadline = time.monotonic() + SOURCE_SECONDS
-    while adapter.health().received == 0 and time.monotonic() < deadline:
+    while not ((health := adapter.health()).connected and health.received) and time.monotonic() < deadline:  # retained messages come before the broker's answer
         time.sleep(0.05)
-    health = adapter.health()
     adapter.close()
     reader.join(SOURCE_SECONDS)
     name = f"telemetry {config.name} ({config.kind})"

@@ -12,6 +12,7 @@ from certificates import Authority
 from pydantic import ValidationError
 from telemetry_servers import Broker, find_program, wait_until
 
+from gridtone.alarms import AlarmBoard, AlarmSettings
 from gridtone.config import load_site
 from gridtone.documents import DocumentError
 from gridtone_adapters import MqttConfig, open_adapter
@@ -81,25 +82,78 @@ def test_nor_does_a_check_of_the_site_repeat_it(tmp_path):
     assert "hunter2" not in str(refused.value)
 
 
-def test_a_refused_subscription_says_which(tmp_path, collect):
-    """Mosquitto's access list lets everyone subscribe and then sends nothing; its dynamic security refuses the subscription itself."""
+def dynamic_security(folder: Path, readable: list[str], port: int | None = None) -> Broker:
+    """A broker that refuses subscriptions to all but `readable`. Mosquitto's access list lets everyone subscribe and then sends nothing."""
     plugin = next(Path("/usr/lib").rglob("mosquitto_dynamic_security.so"), None)
     if not plugin:
         pytest.skip("mosquitto's dynamic security plugin is not installed")
     salt = b"0123456789ab"
-    password = base64.b64encode(hashlib.pbkdf2_hmac("sha512", b"reader", salt, 101, 64)).decode()
-    rules = tmp_path / "rules.json"
-    client = {"username": "reader", "password": password, "salt": base64.b64encode(salt).decode(), "iterations": 101, "roles": []}
-    access = {"publishClientSend": False, "publishClientReceive": False, "subscribe": False, "unsubscribe": False}
-    rules.write_text(json.dumps({"defaultACLAccess": access, "clients": [client], "groups": [], "roles": []}))
-    server = Broker(tmp_path, f"allow_anonymous false\nplugin {plugin}\nplugin_opt_config_file {rules}").start()
+    clients = []
+    for user in ("reader", "gateway"):
+        password = base64.b64encode(hashlib.pbkdf2_hmac("sha512", user.encode(), salt, 101, 64)).decode()
+        clients.append({"username": user, "password": password, "salt": base64.b64encode(salt).decode(), "iterations": 101, "roles": [{"rolename": user}]})
+    grants = {"reader": [("subscribePattern", topic) for topic in readable], "gateway": [("publishClientSend", "#"), ("publishClientSend", "$CONTROL/#")]}
+    roles = [
+        {"rolename": user, "acls": [{"acltype": kind, "topic": topic, "priority": 0, "allow": True} for kind, topic in granted]}
+        for user, granted in grants.items()
+    ]
+    access = {"publishClientSend": False, "publishClientReceive": True, "subscribe": False, "unsubscribe": False}
+    rules = folder / "rules.json"
+    rules.write_text(json.dumps({"defaultACLAccess": access, "clients": clients, "groups": [], "roles": roles}))
+    return Broker(folder, f"allow_anonymous false\nplugin {plugin}\nplugin_opt_config_file {rules}", port)
+
+
+def as_reader(tmp_path: Path, port: int, **changes) -> MqttConfig:
+    return config(port, username="reader", password={"file": str(write(tmp_path / "p", "reader"))}, **changes)
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_a_refused_subscription_says_which_and_is_no_connection(tmp_path, collect, protocol):
+    server = dynamic_security(tmp_path, ["alarm/#"]).start()
     try:
-        for protocol in ("5", "3.1.1"):
-            collector = collect(
-                open_adapter(config(server.port, protocol=protocol, username="reader", password={"file": str(write(tmp_path / "p", "reader"))}))
-            )
-            collector.wait_problem("refused the subscription to grid/+", "access list")
-            assert collector.adapter.health().connected
+        topics = [TOPIC, {"topic": "alarm/{id}", "point": "alarm/{id}", "payload": "number"}]
+        collector = collect(open_adapter(as_reader(tmp_path, server.port, protocol=protocol, topics=topics)))
+        problem = collector.wait_problem("refused the subscription to grid/+", "access list")
+        assert "alarm/+" not in problem and not collector.adapter.health().connected
+        server.publish(("alarm/T1", "1"), username="gateway")
+        assert collector.wait_count(1)[0].point == "alarm/T1", "what may be read is read"
+        assert not collector.adapter.health().connected and collector.adapter.health().problem == problem
+    finally:
+        server.stop()
+
+
+def test_alarms_that_may_no_longer_be_read_are_unknown(tmp_path, collect):
+    """The broker comes back with another access list. The source has no heartbeat: nothing but the connection tells."""
+    server = dynamic_security(tmp_path, ["grid/#"]).start()
+    collector = collect(open_adapter(as_reader(tmp_path, server.port)))
+    try:
+        alarms = AlarmBoard(AlarmSettings.model_validate({"sources": [{"name": "scada", "active": "*"}]}))
+        collector.wait_connected()
+        server.publish(("grid/T1", "0"), username="gateway")
+        alarms.take(collector.adapter.name, collector.wait_count(1), time.time())
+        server.stop()
+        server = dynamic_security(tmp_path, [], server.port).start()
+        collector.wait_problem("refused the subscription to grid/+")
+        health = collector.adapter.health()
+        alarms.lose([health.name] if not health.connected else [])
+        [problem] = alarms.problems(time.time())
+        assert "has lost its source" in problem["en"]
+    finally:
+        server.stop()
+
+
+def test_a_refused_subscription_is_asked_for_again(tmp_path, collect):
+    server = dynamic_security(tmp_path, []).start()
+    try:
+        collector = collect(open_adapter(as_reader(tmp_path, server.port)))
+        collector.wait_problem("refused the subscription to grid/+")
+        accepted_at = collector.adapter._accepted_at
+        allow = {"command": "setDefaultACLAccess", "acls": [{"acltype": "subscribe", "allow": True}]}
+        server.publish(("$CONTROL/dynamic-security/v1", json.dumps({"commands": [allow]})), username="gateway")
+        collector.wait_connected()
+        assert collector.adapter._accepted_at == accepted_at, "the connection lasted"
+        server.publish(("grid/x", "5"), username="gateway")
+        assert collector.wait_count(1)[0].value == 5
     finally:
         server.stop()
 
