@@ -21,7 +21,7 @@ from flask.testing import FlaskClient
 from gridtone.cli import main
 from gridtone.person import Role
 from gridtone.server import ServerSettings, create_app
-from gridtone.server.access import GUESSES_A_MINUTE, SIGN_INS_A_MINUTE, needs, person
+from gridtone.server.access import FEEDBACKS_A_MINUTE, GUESSES_A_MINUTE, SIGN_INS_A_MINUTE, needs, person
 from gridtone.server.signing import LINK_SECONDS
 from gridtone.server.tokens import TokenError, TokenFile
 from memory_backend import MemoryBackend, chord, running
@@ -297,6 +297,25 @@ def test_nobody_fills_the_audit_log_with_sign_ins(folder: Path, long_minute: int
     answers = [client.post("/api/v1/session", json={"token": token}).status_code for _ in range(SIGN_INS_A_MINUTE + 5)]
     assert answers == [204] * SIGN_INS_A_MINUTE + [429] * 5
     assert actions(backend).count(("desk", "signed_in", "page")) == SIGN_INS_A_MINUTE
+
+
+def test_nobody_fills_the_database_with_feedback(folder: Path, long_minute: int) -> None:
+    one, other = (TokenFile(folder).create(name, "listener") for name in ("one", "other"))
+    backend = MemoryBackend()
+    track = backend.add_track(chord([440], 0.2))
+    client = create_app(backend, ServerSettings(), folder).test_client()
+
+    def say(token: str, thumb: object = 1) -> Response:
+        return client.post(f"/api/v1/tracks/{track.id}/feedback", json={"thumb": thumb}, headers=bearer(token))
+
+    assert say(one, "what fits no thumb").status_code == 400, "which writes nothing, and counts as nothing"
+    answers = [say(one) for _ in range(FEEDBACKS_A_MINUTE + 5)]
+    assert [answer.status_code for answer in answers] == [204] * FEEDBACKS_A_MINUTE + [429] * 5
+    assert answers[-1].get_json()["error"]["code"] == "too_many_requests"
+    assert 0 < int(answers[-1].headers["Retry-After"]) <= long_minute
+    assert say(other).status_code == 204, "others do not suffer"
+    assert len(backend.thumbs) == FEEDBACKS_A_MINUTE + 1
+    assert client.get(STATE, headers=bearer(one)).status_code == 200
 
 
 def ask(url: str, token: str) -> requests.Response:

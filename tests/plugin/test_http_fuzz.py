@@ -31,7 +31,7 @@ NOT_REFUSED = ["2xx", "3xx", "401", "403", "404", "409", "416", "422", "429", "5
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, str], list[APIOperation]]]:
     """The headers of an admin, and every operation."""
     with pytest.MonkeyPatch.context() as patch:
-        for limit in ("GUESSES_A_MINUTE", "SIGN_INS_A_MINUTE"):
+        for limit in ("FEEDBACKS_A_MINUTE", "GUESSES_A_MINUTE", "SIGN_INS_A_MINUTE"):
             patch.setattr(f"gridtone.server.access.{limit}", 10**9)
         patch.chdir(folder := tmp_path_factory.mktemp("data"))
         headers = {"Authorization": f"Bearer {TokenFile(folder).create('fuzzer', 'admin')}"}

@@ -181,9 +181,19 @@ def test_retention_removes_and_history_is_forgotten(library: Library) -> None:
     new = add(library, b"new")
     for day, state in ((200, "day"), (150, "alert"), (1, "day")):
         library.begin_state(state, "normal", {"en": ""}, now - day * SECONDS_A_DAY)
+        library.record_feedback(old.id, 1, f"{day} days ago", now - day * SECONDS_A_DAY)
     assert library.retain(FRESH) == [old.id]
     assert library.tracks(None, 9) == [new]
     assert [span.state for span in library.spans(0, now)] == ["alert", "day"]
+    assert [kept.reason for kept in library.feedback(0, now)] == ["1 days ago"]
+
+
+def test_feedback_that_the_database_refuses_is_told(tmp_path: Path) -> None:
+    with Library.open(LibrarySettings(), tmp_path) as library:
+        with library._database.begin() as connection:
+            connection.execute(text("CREATE TRIGGER refuse BEFORE INSERT ON feedback BEGIN SELECT RAISE(ABORT, 'no room'); END"))
+        with pytest.raises(LibraryError, match=r"could not write the feedback .*no room"):
+            library.record_feedback("some track", 1, "", 100.0)
 
 
 def test_cues_plays_failures_and_counters_survive_a_restart(tmp_path: Path) -> None:

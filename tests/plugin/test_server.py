@@ -23,6 +23,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 from pydantic import ValidationError
 
+from gridtone.library.errors import LibraryError
 from gridtone.server import ServerSettings, create_app
 from memory_backend import MemoryBackend, chord, day_of_states, running
 from waiting import PATIENCE_SECONDS, until
@@ -133,6 +134,17 @@ def test_a_listener_says_what_it_thinks_of_a_track(backend: MemoryBackend, url: 
         assert (refused.status_code, error(refused)["code"]) == (400, "bad_body"), body
     assert requests.post(f"{url}/api/v1/tracks/none/feedback", json={"thumb": 1}, timeout=PATIENCE_SECONDS).status_code == 404
     assert len(backend.thumbs) == 2
+
+
+def test_feedback_that_was_not_kept_is_not_thanked_for(backend: MemoryBackend, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise LibraryError("the database could not write the feedback (disk full)")
+
+    track = backend.add_track(chord([440], 0.2))
+    monkeypatch.setattr(backend, "record_feedback", refuse)
+    refused = requests.post(f"{url}/api/v1/tracks/{track.id}/feedback", json={"thumb": 1}, timeout=PATIENCE_SECONDS)
+    assert (refused.status_code, error(refused)["code"]) == (503, "not_kept")
+    assert "disk full" in error(refused)["message"]
 
 
 def test_tracks_are_paged(backend: MemoryBackend, url: str) -> None:

@@ -109,9 +109,12 @@ class History:
             return [TrackFailure(row.state, row.text, row.engine, row.seed, row.reasons, row.time) for row in rows]
 
     def record_feedback(self, track_id: str, thumb: int, reason: str, time: float) -> None:
-        """`thumb`: 1 up, -1 down."""
-        with self._remembering("feedback") as session:
+        """`thumb`: 1 up, -1 down. Raises LibraryError: whoever said it is there to be told that it was not kept."""
+        refused: list[str] = []
+        with self._remembering("the feedback", refused.append) as session:
             session.add(FeedbackRow(track_id=track_id, thumb=thumb, reason=reason, time=time))
+        if refused:
+            raise LibraryError(refused[0])
 
     def plays(self, start: float, end: float) -> list[Play]:
         """What was played between two times, oldest first."""
@@ -193,10 +196,11 @@ class History:
             return RulesVersion(*row) if row else None
 
     def forget(self, before: float) -> None:
-        """Forget plays, failures and states from before a time."""
+        """Forget plays, failures, feedback and states from before a time."""
         with self._remembering("the end of old history") as session:
             session.execute(delete(PlayRow).where(PlayRow.time < before))
             session.execute(delete(FailureRow).where(FailureRow.time < before))
+            session.execute(delete(FeedbackRow).where(FeedbackRow.time < before))
             session.execute(delete(SpanRow).where(SpanRow.end < before))
 
     def _end_spans(self, time: float | None = None) -> None:

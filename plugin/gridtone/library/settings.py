@@ -23,7 +23,7 @@ class LibrarySettings(BaseModel):
     max_gib: float = Field(4.0, gt=0, description="Disk budget of the audio files in GiB. The oldest tracks that are no longer fresh go first.")
     max_age_days: float = Field(60.0, gt=0, description="Tracks older than this are removed.")
     max_plays: int = Field(50, ge=1, description="Tracks played more often than this are removed.")
-    history_days: float = Field(90.0, gt=0, description="How long plays, failed tracks and the history of states are remembered.")
+    history_days: float = Field(90.0, gt=0, description="How long plays, feedback, failed tracks and the history of states are remembered.")
     readings_hours: float = Field(
         24.0,
         ge=0,

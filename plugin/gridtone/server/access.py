@@ -26,6 +26,8 @@ UNCOUNTED = frozenset({"api.healthz", "api.events", "api.audio"})
 MINUTE_SECONDS = 60.0
 SIGN_INS_A_MINUTE = 60
 """From one address: each is an entry in the audit log, which never shrinks."""
+FEEDBACKS_A_MINUTE = 10
+"""Of one person: each is kept for months."""
 GUESSES_A_MINUTE = 10
 """Different wrong tokens from one address, before only those that `gridtone token` made are looked at."""
 
@@ -76,6 +78,7 @@ class Access:
         self._own_names = {"localhost", "127.0.0.1", "::1", settings.host}
         self._requests = Throttle(settings.max_requests_a_minute, MINUTE_SECONDS)
         self._sign_ins = Throttle(SIGN_INS_A_MINUTE, MINUTE_SECONDS)
+        self._feedbacks = Throttle(FEEDBACKS_A_MINUTE, MINUTE_SECONDS)
         self._guesses = Throttle(GUESSES_A_MINUTE, MINUTE_SECONDS)
         self._wrong = Throttle(1, MINUTE_SECONDS)
         self._told = Throttle(1, 60 * MINUTE_SECONDS)
@@ -121,6 +124,12 @@ class Access:
     def link(self, track_id: str, codec: str) -> tuple[str, int]:
         """The query of a link to audio that needs no token, and when it ends. It ends with the token of who asks for it, too."""
         return self._signing.link(track_id, codec, person().token_id)
+
+    def count_feedback(self) -> None:
+        """Raises ApiError where who asks has said enough for now."""
+        if wait := self._feedbacks.count(person()):
+            message = f"more than {FEEDBACKS_A_MINUTE} feedbacks a minute came from {person().name}"
+            raise ApiError(429, "too_many_requests", message, "wait as long as Retry-After says", retry_seconds=wait)
 
     def _admit(self) -> Response | None:
         g.person = None

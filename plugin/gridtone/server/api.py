@@ -11,6 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from werkzeug.wsgi import wrap_file
 
 from gridtone.cue import Cue, at_desk
+from gridtone.library.errors import LibraryError
 from gridtone.library.track import Track
 from gridtone.rules.explanation import Explanation
 from gridtone.rules.standing import Standing
@@ -207,13 +208,18 @@ def create_api(backend: Backend, access: Access, streams: Streams) -> Blueprint:
             "additionalProperties": False,
         },
         statuses={204: "Kept"},
-        errors=(400, 404),
+        errors=(400, 404, 503),
     )
     def give_feedback(id: str) -> Response:  # noqa: A002
         body = request.get_json(silent=True)
         if not isinstance(body, dict) or body.get("thumb") not in (1, -1) or body["thumb"] is True or not isinstance(body.get("reason", ""), str):
             raise ApiError(400, "bad_body", "the body is not JSON with a thumb of 1 or -1", 'send {"thumb": -1, "reason": "too loud"} as application/json')
-        backend.record_feedback(known(id).id, int(body["thumb"]), body.get("reason", "")[:LONGEST_REASON].replace("\0", ""))
+        heard = known(id)
+        access.count_feedback()
+        try:
+            backend.record_feedback(heard.id, int(body["thumb"]), body.get("reason", "")[:LONGEST_REASON].replace("\0", ""))
+        except LibraryError as error:
+            raise ApiError(503, "not_kept", str(error), "say it again later") from error
         return Response(status=204)
 
     add_room(route, backend)
