@@ -77,7 +77,8 @@ class MqttConfig(BaseModel):
         600,
         ge=0,
         lt=2**32,
-        description="How long the broker keeps messages for us while we are away; 0: not at all. In MQTT 3.1.1 the broker decides.",
+        description="How long the broker keeps messages for us while we are away; 0: not at all, as where a topic lacks `time_path`. "
+        "In MQTT 3.1.1 the broker decides.",
     )
     keepalive_seconds: int = Field(
         30, ge=5, le=65535, description="A connection silent for so long is checked, and given up when no answer comes for as long again."
@@ -99,6 +100,10 @@ class MqttConfig(BaseModel):
         """Topic filters to subscribe to, each once."""
         share = f"$share/{self.share_group}/" if self.share_group else ""
         return [share + pattern for pattern in dict.fromkeys(parse_topic(topic.topic).filter for topic in self.topics)]
+
+    def kept_seconds(self) -> int:
+        """How long the broker is to keep messages for us: not at all unless every one says its time, since what was kept would pass for fresh."""
+        return self.session_seconds if all(topic.time_path for topic in self.topics) else 0
 
     def session_id(self) -> str:
         """The client id. Other topics make another one, so that a kept session never brings what is no longer subscribed to."""
@@ -180,7 +185,7 @@ class MqttAdapter:
             CallbackAPIVersion.VERSION2,
             client_id=config.session_id(),
             protocol=paho.MQTTv5 if version_5 else paho.MQTTv311,
-            clean_session=None if version_5 else config.session_seconds == 0,
+            clean_session=None if version_5 else config.kept_seconds() == 0,
             reconnect_on_failure=False,
         )
         client.connect_timeout = config.connect_timeout_seconds
@@ -202,8 +207,8 @@ class MqttAdapter:
         deadline = time.monotonic() + config.connect_timeout_seconds
         if config.protocol == "5":
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-            properties.SessionExpiryInterval = config.session_seconds
-            client.connect(*config.address(), config.keepalive_seconds, clean_start=config.session_seconds == 0, properties=properties)
+            properties.SessionExpiryInterval = config.kept_seconds()
+            client.connect(*config.address(), config.keepalive_seconds, clean_start=config.kept_seconds() == 0, properties=properties)
         else:
             client.connect(*config.address(), config.keepalive_seconds)
         connection: Any = client.socket()

@@ -193,7 +193,7 @@ def publish_until_it_is_gone(port: int) -> None:
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 def test_messages_of_quality_1_wait_while_we_are_away(broker, protocol):
-    settings = config(broker.port, protocol=protocol, name=f"away-{protocol}")
+    settings = config(broker.port, protocol=protocol, name=f"away-{protocol}", topics=[JSON_TOPIC])
     first = Collector(open_adapter(settings))
     first.wait_connected()
     first.close()
@@ -203,6 +203,27 @@ def test_messages_of_quality_1_wait_while_we_are_away(broker, protocol):
         assert [reading.value for reading in second.wait_count(50)] == [float(n) for n in range(50)]
     finally:
         second.close()
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_what_does_not_say_its_time_does_not_wait_and_is_never_taken_for_fresh(broker, protocol):
+    settings = config(broker.port, protocol=protocol, name=f"untimed-{protocol}")
+    first = Collector(open_adapter(settings))
+    first.wait_connected()
+    first.close()
+    broker.publish(("plain/missed", "1"), ("plain/missed", "2"))
+    broker.publish(("plain/kept", "3"), retain=True)
+    second = Collector(open_adapter(settings))
+    try:
+        second.wait_count(1)
+        broker.publish(("plain/missed", "4"))
+        assert [(reading.value, reading.time > 0, reading.quality) for reading in second.wait_count(2)] == [
+            (3.0, False, Quality.UNCERTAIN),
+            (4.0, True, Quality.GOOD),
+        ]
+    finally:
+        second.close()
+        broker.publish(("plain/kept", ""), retain=True)
 
 
 def test_other_topics_start_another_session(broker):
