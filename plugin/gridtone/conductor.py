@@ -4,6 +4,7 @@ The conductor holds no clock and no database: it is told the time, the standing 
 something else than before.
 """
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,9 +12,12 @@ from dataclasses import dataclass, replace
 from pydantic import BaseModel, ConfigDict, Field
 
 from gridtone.cue import Cue
+from gridtone.library.errors import LibraryError
 from gridtone.library.track import Track
 from gridtone.rules.standing import Standing
 from gridtone.words import Words
+
+log = logging.getLogger(__name__)
 
 SEVERITIES = ("unknown", "normal", "restorative", "alert", "emergency", "in_extremis")
 """From calm to grave: a change to the right is an escalation."""
@@ -23,6 +27,10 @@ FIFTHS_ABOVE_MAJOR = {"major": 0, "ionian": 0, "lydian": 1, "mixolydian": -1, "d
 
 
 NO_TRACK_YET: Words = {"en": "No track is ready yet; the first one is being made.", "zh": "尚无可播放的曲目，第一首正在生成。"}
+UNREADABLE: Words = {
+    "en": "Silent because the library cannot be read, and with it which tracks fit the grid; it is tried again all the time.",
+    "zh": "无法读取曲库，不知道哪些曲目适合当前电网状态，音乐静音；系统会不断重试。",
+}
 
 
 class ConductorSettings(BaseModel):
@@ -69,7 +77,7 @@ class Candidate:
 
 
 Stock = Callable[[str], Sequence[Candidate]]
-"""State -> the tracks that may play for it."""
+"""State -> the tracks that may play for it. Raises LibraryError where that cannot be read."""
 
 
 def key_distance(one: str | None, other: str | None) -> int:
@@ -126,7 +134,13 @@ class Conductor:
             return self._silence(standing, room.mute, now)
         if standing.silent:
             return self._silence(standing, standing.reason, now)
-        cue = self._follow(standing, now)
+        try:
+            cue = self._follow(standing, now)
+        except LibraryError as error:
+            cue = self._silence(standing, UNREADABLE, now)
+            if cue:
+                log.error("silence, as %s", error)
+            return cue
         if cue is None and self.cue.action == "play" and self.cue.duck_db != room.duck_db:
             return self._issue(self.cue)
         return cue
@@ -149,12 +163,18 @@ class Conductor:
         ends_at = self._ends_at()
         if now < ends_at - self._settings.lead_seconds:
             return None
-        return self._play(standing, max(ends_at, now), self._settings.crossfade_seconds)
+        try:
+            return self._play(standing, max(ends_at, now), self._settings.crossfade_seconds)
+        except LibraryError:
+            if now >= ends_at:
+                raise
+            return None  # there is time to try again before it ends
 
     def _change(self, standing: Standing, now: float, time: float, crossfade_seconds: float) -> Cue | None:
+        cue = self._play(standing, time, crossfade_seconds)
         self._changed_at = now
         self._severity = standing.severity
-        return self._play(standing, time, crossfade_seconds)
+        return cue
 
     def _ends_at(self) -> float:
         """When the crossfade out of what plays begins."""

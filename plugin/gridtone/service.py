@@ -6,6 +6,7 @@ One lock orders what happens to the grid and to the music; under it, everything 
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -50,6 +51,7 @@ RAMP_SECONDS = 10.0
 STALLED_SECONDS = 4.0
 """Without a completed tick: listeners are left alone, and fall silent."""
 ENDED = "it ended by an unexpected error, which the log shows: restart gridtone"
+LOST = "something went wrong with its last readings, which the log shows; it goes on with the next"
 
 RULES_REFUSED = Metric("gridtone_rules_refused", "1 while the newest save of the rules is refused and the one before it plays")
 MUTED = Metric("gridtone_muted", "1 while the room keeps the music silent for that cause", ["cause"])
@@ -99,6 +101,10 @@ class Service:
         self._adapters = [open_adapter(config) for config in site.adapters]
         self._ended: set[str] = set()
         """Adapters that raised, against their contract."""
+        self._in_trouble: set[str] = set()
+        """Adapters whose last readings could not be taken."""
+        self._lost = Counter[str]()
+        """How many readings of each adapter could not be taken: those of alarms may be among them."""
         self._threads = [threading.Thread(target=self._read, args=(adapter,), name=adapter.name, daemon=True) for adapter in self._adapters]
         self._threads.append(threading.Thread(target=self._watch_clock, name="clock", daemon=True))
         self._threads.append(threading.Thread(target=self._keep_readings, name="readings", daemon=True))
@@ -221,7 +227,7 @@ class Service:
 
     def adapters(self) -> Sequence[Health]:
         healths = [adapter.health() for adapter in self._adapters]
-        return [replace(health, connected=False, problem=ENDED) if health.name in self._ended else health for health in healths]
+        return [self._judged(replace(health, dropped=health.dropped + self._lost[health.name])) for health in healths]
 
     def rules_problem(self) -> str:
         return self._watched.problem
@@ -235,13 +241,26 @@ class Service:
     def _read(self, adapter: Adapter) -> None:
         try:
             for batch in adapter.batches():
-                with self._lock:
-                    now = time.time()
-                    self._room.alarms.take(adapter.name, batch, now)
-                    self._take(self._evaluator.ingest(batch, now), now)
+                try:
+                    with self._lock:
+                        now = time.time()
+                        self._room.alarms.take(adapter.name, batch, now)
+                        self._take(self._evaluator.ingest(batch, now), now)
+                except Exception:
+                    log.exception("adapter %s: unexpected error in %d readings; it goes on with the next", adapter.name, len(batch))
+                    self._lost[adapter.name] += len(batch)
+                    self._in_trouble.add(adapter.name)
+                else:
+                    self._in_trouble.discard(adapter.name)
         except Exception:
             log.exception("adapter %s: unexpected error; nothing more comes from it", adapter.name)
             self._ended.add(adapter.name)
+
+    def _judged(self, health: Health) -> Health:
+        """What an adapter says of itself, and what became of its readings here."""
+        if health.name in self._ended:
+            return replace(health, connected=False, problem=ENDED)
+        return replace(health, connected=False, problem=LOST) if health.name in self._in_trouble else health
 
     def _watch_clock(self) -> None:
         """What happens because time passes: staleness, dwell, the end of a track, a saved rules file, an adapter that lost its source."""
@@ -290,7 +309,7 @@ class Service:
 
     def _take(self, standing: Standing | None, now: float) -> None:
         if standing:
-            self._standing = standing
+            self._standing = self._unwritten = standing
             self.events.publish("state", standing)
             log.info("state %s: %s", standing.state, standing.reason["en"])
         order = self._room.order(now)
@@ -300,7 +319,6 @@ class Service:
             self._library.record_cue(cue)
             self._keep_room()
         if standing:
-            self._unwritten = standing
             self._write_state()
             self._stock.set_current(standing.state)
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from gridtone.conductor import Candidate, Conductor, ConductorSettings, choose, key_distance
 from gridtone.cue import Cue
+from gridtone.library.errors import LibraryError
 from gridtone.library.track import Track
 from gridtone.rules.standing import NO_DATA, Standing
 
@@ -45,12 +46,18 @@ class Room:
 
     def __init__(self, *tracks: Track, **settings: float) -> None:
         self.shelf = list(tracks)
+        self.readable = True
         self.conductor = Conductor(
             ConductorSettings(**settings),
-            lambda state: [Candidate(found, found.plays == 0) for found in self.shelf if found.state == state],
+            self.candidates,
             lambda _: sorted({found.state for found in self.shelf}),
             SILENT_START,
         )
+
+    def candidates(self, state: str) -> list[Candidate]:
+        if not self.readable:
+            raise LibraryError("the library cannot be read")
+        return [Candidate(found, found.plays == 0) for found in self.shelf if found.state == state]
 
     def follow(self, state: str, now: float, severity: str = "normal", silent: bool = False) -> Cue | None:
         return self.conductor.follow(standing(state, severity, silent), now)
@@ -126,6 +133,32 @@ def test_an_empty_library_is_silent_until_the_first_track_is_made():
     room.shelf.append(track("d", "day"))
     cue = room.follow("day", 2.0)
     assert cue and cue.track and cue.time == 2.0
+
+
+def test_a_shelf_that_cannot_be_read_is_silence_at_once_and_never_the_last_mood():
+    room = Room(track("d", "day"), track("e", "emergency"), dwell_seconds=600)
+    room.follow("day", 100.0)
+    room.readable = False
+    assert room.follow("day", 101.0) is None, "what plays fits the grid"
+    cue = room.follow("emergency", 102.0, "emergency")
+    assert cue and cue.action == "silence" and cue.time == 102.0 and "cannot be read" in cue.reason["en"]
+    assert [room.follow("emergency", 102.0 + tick, "emergency") for tick in (0.25, 0.5, 30)] == [None] * 3
+    room.readable = True
+    cue = room.follow("emergency", 133.0, "emergency")
+    assert cue and cue.track and cue.track.id == "e" and cue.time == 133.0
+
+
+def test_a_shelf_that_cannot_be_read_for_a_moment_costs_nothing_while_a_track_plays():
+    room = Room(track("1", "day", seconds=100.0), track("2", "day", seconds=100.0))
+    room.follow("day", 0.0)
+    room.readable = False
+    assert [room.follow("day", now) for now in (86.1, 90.0, 95.9)] == [None] * 3
+    room.readable = True
+    cue = room.follow("day", 95.95)
+    assert cue and cue.track and cue.time == 96.0
+    room.readable = False
+    cue = room.follow("day", 193.0)
+    assert cue and cue.action == "silence", "it has ended, and nobody knows what to play next"
 
 
 def test_the_best_track_is_fresh_unheard_and_near_in_key_and_tempo():

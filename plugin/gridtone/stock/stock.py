@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 from apscheduler.schedulers.background import BackgroundScheduler
 from prometheus_client import Gauge as Metric
+from sqlalchemy.exc import SQLAlchemyError
 
 from gridtone.conductor import Candidate
 from gridtone.gate.limits import GateLimits
@@ -156,7 +157,7 @@ class Stock:
             self._current = state
             batch = self._batch
         self._outlook_at = -OUTLOOK_SECONDS
-        if batch and state in self._needs and batch.jobs[0].state != state and not self._library.tracks(state, limit=1):
+        if batch and state in self._needs and batch.jobs[0].state != state and not self._may_have_tracks(state):
             self._sampler.cancel(batch.id)
         self._wake.set()
 
@@ -172,8 +173,11 @@ class Stock:
             return self._outlook
 
     def candidates(self, state: str) -> list[Candidate]:
-        """Every track that may play for `state`."""
-        return [Candidate(track, fresh) for track, fresh in self._library.candidates(state, self._freshness())]
+        """Every track that may play for `state`. Raises LibraryError where the library cannot be read."""
+        try:
+            return [Candidate(track, fresh) for track, fresh in self._library.candidates(state, self._freshness())]
+        except SQLAlchemyError as error:
+            raise LibraryError(_unreadable(error)) from error
 
     def levels(self) -> dict[str, Level]:
         """State -> its stock, for every state that is not silent."""
@@ -190,8 +194,11 @@ class Stock:
             for state, attempts in self._attempts.copy().items()
             if attempts.rests_until > now
         ]
-        problems = [self._library.problem(), *self._problems.copy().values(), self._chain.problem(now), *given_up]
-        failures = self._library.failures(FAILURES_SHOWN)
+        try:
+            problem, failures = self._library.problem(), self._library.failures(FAILURES_SHOWN)
+        except SQLAlchemyError as error:
+            problem, failures = _unreadable(error), []
+        problems = [problem, *self._problems.copy().values(), self._chain.problem(now), *given_up]
         return SamplerView(
             running=bool(jobs),
             engine=engine.name if engine else "",
@@ -325,6 +332,12 @@ class Stock:
     def _fail(self, job: Job, choice: EngineChoice, reasons: list[str]) -> None:
         self._library.record_failure(TrackFailure(job.state, job.prompt.text, choice.name, job.prompt.seed, reasons, time.time()))
 
+    def _may_have_tracks(self, state: str) -> bool:
+        try:
+            return bool(self._library.tracks(state, limit=1))
+        except SQLAlchemyError:
+            return True  # nobody knows, so what is being made goes on
+
     def _freshness(self) -> Freshness:
         return Freshness(self._settings.fresh_hours, self._settings.fresh_plays, self._hashes)
 
@@ -345,3 +358,7 @@ class Stock:
             self._problems[tried] = f"unexpected error in {tried}, see the log: {type(error).__name__}: {error}"
         else:
             self._problems.pop(tried, None)
+
+
+def _unreadable(error: SQLAlchemyError) -> str:
+    return f"the library cannot be read ({getattr(error, 'orig', None) or error}): see that its database is there and its disk works"

@@ -1,0 +1,110 @@
+"""The service while something around it is not as it should be: a database that cannot be read, rules that are edited under the state that plays."""
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from queue import Queue
+from typing import Any
+
+import pytest
+
+import gridtone.service
+from gridtone.config import Site
+from gridtone.service import Service
+from gridtone_adapters import Health, Reading
+from room_site import LASTING_RULES, fill_library, site_of
+from waiting import until
+
+
+class Feed:
+    """An adapter that yields what a test gives it."""
+
+    name = "feed"
+
+    def __init__(self) -> None:
+        self._batches: Queue[list[Any]] = Queue()
+
+    def tell(self, load: object) -> None:
+        self._batches.put([Reading("grid/load_pct", load, time.time(), "%")])
+
+    def batches(self) -> Iterator[list[Reading]]:
+        yield from iter(self._batches.get, [])
+
+    def health(self) -> Health:
+        return Health(self.name, connected=True)
+
+    def close(self) -> None:
+        self._batches.put([])
+
+
+@pytest.fixture
+def feed(monkeypatch: pytest.MonkeyPatch) -> Feed:
+    feed = Feed()
+    monkeypatch.setattr(gridtone.service, "open_adapter", lambda _: feed)
+    return feed
+
+
+def site_with(folder: Path, rules: dict[str, Any], **settings: Any) -> Site:
+    """A site whose rules lie in a file, and whose library has a track for each state."""
+    (folder / "rules.yaml").write_text(json.dumps(rules))
+    site = site_of(folder, 1, rules=str(folder / "rules.yaml"), **settings)
+    fill_library(site)
+    return site
+
+
+def plays(service: Service, state: str) -> bool:
+    track = service.cue().track
+    return track is not None and track.state == state
+
+
+@contextmanager
+def unreadable_tracks(site: Site) -> Iterator[None]:
+    """A database without its table of tracks, as after damage to the file."""
+
+    def rename(before: str, after: str) -> None:
+        with closing(sqlite3.connect(site.data / "gridtone.db", timeout=60)) as database:
+            database.execute(f"ALTER TABLE {before} RENAME TO {after}")
+            database.commit()
+
+    rename("tracks", "gone")
+    try:
+        yield
+    finally:
+        rename("gone", "tracks")
+
+
+def test_a_library_that_cannot_be_read_is_silence_and_telemetry_goes_on(tmp_path: Path, feed: Feed, caplog: pytest.LogCaptureFixture):
+    site = site_with(tmp_path, LASTING_RULES, conductor={"dwell_seconds": 600})
+    with Service(site) as service:
+        feed.tell(50)
+        until(lambda: plays(service, "low"), seen=service.cue)
+        with unreadable_tracks(site):
+            feed.tell(95)
+            until(lambda: service.cue().action == "silence", seen=service.cue)
+            assert "cannot be read" in service.cue().reason["en"] and service.cue().state == "high"
+            assert "cannot be read" in service.sampler().problem
+            silent = service.cue().id
+            feed.tell(50)
+            until(lambda: service.standing().state == "low", seen=service.standing)
+            feed.tell(95)
+            until(lambda: service.standing().state == "high", seen=service.standing)
+            assert service.alive() and service.adapters()[0].connected
+            assert service.cue().action == "silence" and service.cue().id <= silent + 2, "one order for each state"
+        until(lambda: plays(service, "high"), seen=service.cue)
+        assert "cannot be read" not in service.sampler().problem
+        until(lambda: [span.state for span in service.history(0, time.time() + 1)][-3:] == ["high", "low", "high"])
+    assert sum("cannot be read" in record.message for record in caplog.records) == 3, "the log says so once a state, not four times a second"
+
+
+def test_a_batch_that_cannot_be_taken_costs_only_itself(tmp_path: Path, feed: Feed):
+    with Service(site_with(tmp_path, LASTING_RULES)) as service:
+        feed.tell("no number, against the contract")
+        [health] = until(lambda: [health for health in service.adapters() if health.problem])
+        assert not health.connected and "went wrong" in health.problem and health.dropped == 1
+        feed.tell(50)
+        until(lambda: plays(service, "low"), seen=service.cue)
+        [health] = until(lambda: [health for health in service.adapters() if health.connected])
+        assert not health.problem and health.dropped == 1
