@@ -147,6 +147,8 @@ class Conductor:
 
     def _follow(self, standing: Standing, now: float) -> Cue | None:
         playing = self.cue.track
+        if self.cue.state == standing.state:
+            self._severity = standing.severity  # a save of the rules may have changed it
         if playing is None:
             return self._change(standing, now, now, self._settings.fade_in_seconds)
         if self.cue.state == standing.state and (playing.state == standing.state or not self._stock(standing.state)):

@@ -110,6 +110,9 @@ class Service:
         self._threads.append(threading.Thread(target=self._keep_readings, name="readings", daemon=True))
         if last := self._library.last_state():
             self._evaluator.resume(last.state, last.start)
+        self._standing = self._evaluator.standing(now)
+        if self._standing.state != NO_DATA:
+            self._unwritten = self._standing
         expected = last.state if last and last.state in rules.states else rules.fallback
         if expected:
             self._stock.set_current(expected)
@@ -345,7 +348,7 @@ class Service:
         if rules:
             with self._lock:
                 now = time.time()
-                standing = self._evaluator.swap(rules, now)
+                standing = self._evaluator.swap(rules, now) or self._evaluator.standing(now)
                 self._need(rules)
                 self._take(standing, now)
             self.rules_desk.note()

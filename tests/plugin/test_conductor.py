@@ -161,6 +161,15 @@ def test_a_shelf_that_cannot_be_read_for_a_moment_costs_nothing_while_a_track_pl
     assert cue and cue.action == "silence", "it has ended, and nobody knows what to play next"
 
 
+def test_a_state_that_becomes_graver_is_left_as_one_so_grave():
+    room = Room(track("d", "day"), track("a", "alert"), dwell_seconds=20)
+    room.follow("day", 0.0)
+    assert room.follow("day", 1.0, "emergency") is None, "its track goes on"
+    assert room.follow("alert", 2.0, "alert") is None, "no escalation: it waits for the dwell"
+    cue = room.follow("alert", 20.0, "alert")
+    assert cue and cue.track and cue.track.id == "a"
+
+
 def test_the_best_track_is_fresh_unheard_and_near_in_key_and_tempo():
     previous = track("p", "day", key="C major")
     near, far = track("near", "day", key="A minor"), track("far", "day", key="F# major")

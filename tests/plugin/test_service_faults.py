@@ -55,6 +55,11 @@ def site_with(folder: Path, rules: dict[str, Any], **settings: Any) -> Site:
     return site
 
 
+def with_state(rules: dict[str, Any], name: str, **facts: Any) -> dict[str, Any]:
+    """The rules with one state defined anew."""
+    return {**rules, "states": {**rules["states"], name: facts}}
+
+
 def plays(service: Service, state: str) -> bool:
     track = service.cue().track
     return track is not None and track.state == state
@@ -108,3 +113,36 @@ def test_a_batch_that_cannot_be_taken_costs_only_itself(tmp_path: Path, feed: Fe
         until(lambda: plays(service, "low"), seen=service.cue)
         [health] = until(lambda: [health for health in service.adapters() if health.connected])
         assert not health.problem and health.dropped == 1
+
+
+def test_a_save_of_the_state_that_plays_is_followed_at_once(tmp_path: Path, feed: Feed):
+    site = site_with(tmp_path, LASTING_RULES)
+    calm = LASTING_RULES["states"]["low"]
+    with Service(site) as service:
+        feed.tell(50)
+        until(lambda: plays(service, "low"), seen=service.cue)
+        since = service.standing().since
+        site_rules = tmp_path / "rules.yaml"
+        site_rules.write_text(json.dumps(with_state(LASTING_RULES, "low", when=calm["when"], silent=True)))
+        until(lambda: service.cue().action == "silence", seen=service.cue)
+        assert service.cue().state == "low"
+        site_rules.write_text(json.dumps(with_state(LASTING_RULES, "low", **calm, severity="restorative", title="quiet")))
+        until(lambda: plays(service, "low"), seen=service.cue)
+        assert service.standing().since == since, "it is the same state as before"
+
+
+def test_a_site_whose_rules_are_a_fallback_alone_plays_and_has_a_history(tmp_path: Path, feed: Feed):
+    site = site_with(tmp_path, {"gridtone": 1, "states": {"calm": {"prompt": "calm"}}, "fallback": "calm"})
+    with Service(site) as service:
+        until(lambda: plays(service, "calm"), seen=service.cue)
+        until(lambda: [span.state for span in service.history(0, time.time() + 1)] == ["calm"])
+
+
+def test_rules_of_a_fallback_alone_end_the_state_that_they_no_longer_have(tmp_path: Path, feed: Feed):
+    site = site_with(tmp_path, {**LASTING_RULES, "states": {**LASTING_RULES["states"], "calm": {"prompt": "calm"}}, "fallback": "calm"})
+    with Service(site) as service:
+        feed.tell(95)
+        until(lambda: plays(service, "high"), seen=service.cue)
+        (tmp_path / "rules.yaml").write_text(json.dumps({"gridtone": 1, "states": {"calm": {"prompt": "calm"}}, "fallback": "calm"}))
+        until(lambda: plays(service, "calm"), seen=service.cue)
+        assert service.standing().state == "calm"
