@@ -43,12 +43,17 @@ class ConductorSettings(BaseModel):
         ge=0,
         description="The music stays at least this long with a state, so that a flapping grid does not flap it. Escalations and silence do not wait.",
     )
-    crossfade_seconds: float = Field(4.0, ge=0.05, le=30, description="Length of the crossfade between two tracks.")
+    crossfade_seconds: float = Field(4.0, ge=0.05, le=30, description="Length of the crossfade between two tracks; at most a third of a track.")
     urgent_crossfade_seconds: float = Field(
         1.5, ge=0.05, le=30, description="Length of the crossfade when the state escalates: it begins at once, not at the next bar."
     )
     fade_in_seconds: float = Field(5.0, ge=0.05, le=30, description="Music that returns from silence fades in over this long.")
-    lead_seconds: float = Field(10.0, ge=1, le=60, description="How long before a track ends its successor is announced, so that listeners can load it.")
+    lead_seconds: float = Field(
+        10.0,
+        ge=1,
+        le=60,
+        description="How long before a track ends its successor is announced, so that listeners can load it; not before a third of it has played.",
+    )
 
 
 SILENCE_SECONDS = 0.3
@@ -111,6 +116,11 @@ def choose(candidates: Sequence[Candidate], previous: Track | None) -> Track | N
     return best.track if best else None
 
 
+def _within(track: Track, crossfade_seconds: float) -> float:
+    """So much of a crossfade as a track has room for: of a short one, most is heard by itself, whatever the site's settings are."""
+    return min(crossfade_seconds, track.seconds / 3)
+
+
 class Conductor:
     """Follows the standing and the clock. Not thread-safe: its owner holds the lock."""
 
@@ -162,11 +172,12 @@ class Conductor:
 
     def _continue(self, standing: Standing, now: float) -> Cue | None:
         """Let what plays go on; announce its successor when its end comes near."""
+        assert self.cue.track
         ends_at = self._ends_at()
-        if now < ends_at - self._settings.lead_seconds:
+        if now < ends_at - min(self._settings.lead_seconds, (ends_at - self.cue.time) / 2):
             return None
         try:
-            return self._play(standing, max(ends_at, now), self._settings.crossfade_seconds)
+            return self._play(standing, max(ends_at, now), _within(self.cue.track, self._settings.crossfade_seconds))
         except LibraryError:
             if now >= ends_at:
                 raise
@@ -181,7 +192,7 @@ class Conductor:
     def _ends_at(self) -> float:
         """When the crossfade out of what plays begins."""
         assert self.cue.track
-        return self.cue.time + self.cue.track.seconds - self._settings.crossfade_seconds
+        return self.cue.time + self.cue.track.seconds - _within(self.cue.track, self._settings.crossfade_seconds)
 
     def _next_bar(self, now: float) -> float:
         """The next downbeat of what plays, or `now` where there is none."""
@@ -203,7 +214,7 @@ class Conductor:
                 "zh": f"{reason.get('zh', reason['en'])}（本状态尚无曲目，暂播为“{track.state}”准备的曲目）",
             }
         upcoming = choose([candidate for candidate in self._stock(standing.state) if candidate.track.id != track.id], track)
-        return self._issue(Cue(0, time, "play", standing.state, reason, track, upcoming, crossfade_seconds))
+        return self._issue(Cue(0, time, "play", standing.state, reason, track, upcoming, _within(track, crossfade_seconds)))
 
     def _silence(self, standing: Standing, reason: Words, now: float) -> Cue | None:
         if self.cue.action == "silence" and self.cue.state == standing.state and self.cue.reason == reason and self.cue.id:

@@ -2,9 +2,10 @@
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gridtone.conductor import Candidate, Conductor, ConductorSettings, choose, key_distance
@@ -96,6 +97,25 @@ def test_the_successor_is_announced_before_the_end_and_starts_with_the_crossfade
     second = room.follow("day", 86.1)
     assert second and second.track and second.track.id == first.upcoming.id
     assert second.time == 96.0
+
+
+@given(
+    st.lists(st.floats(10, 60), min_size=1, max_size=4),
+    st.floats(0.05, 30),
+    st.floats(0.05, 30),
+    st.floats(1, 60),
+)
+@example([10.0], 12.0, 5.0, 10.0)
+@example([10.0], 20.0, 5.0, 30.0)
+def test_short_tracks_play_most_of_their_length_whatever_is_set(lengths, crossfade_seconds, fade_in_seconds, lead_seconds):
+    shelf = [track(str(number), "day", seconds=seconds) for number, seconds in enumerate(lengths)]
+    room = Room(*shelf, crossfade_seconds=crossfade_seconds, fade_in_seconds=fade_in_seconds, lead_seconds=lead_seconds)
+    cues = [cue for tick in range(240) if (cue := room.follow("day", tick / 4))]
+    for cue in cues:
+        assert cue.track and cue.crossfade_seconds <= cue.track.seconds / 3 + 1e-9
+    for one, other in pairwise(cues):
+        assert one.track and other.time - one.time >= one.track.seconds * 2 / 3 - 1e-9
+        assert other.crossfade_seconds <= one.track.seconds / 3 + 1e-9, "it fades as long as there is something to fade from"
 
 
 def test_after_a_long_pause_the_next_track_starts_at_once():
