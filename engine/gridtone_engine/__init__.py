@@ -21,7 +21,20 @@ An engine is deterministic: the same prompt with the same seed gives the same sa
 """
 
 from gridtone_engine.auto import AUTO, choose_engine
-from gridtone_engine.engine import Engine, EngineError, Progress, Rendition, engine_names, engine_options, open_engine
+from gridtone_engine.engine import Engine, EngineError, Progress, PromptError, Rendition, engine_names, engine_options, open_engine
 from gridtone_engine.prompt import Attributes, Prompt
 
-__all__ = ["AUTO", "Attributes", "Engine", "EngineError", "Progress", "Prompt", "Rendition", "choose_engine", "engine_names", "engine_options", "open_engine"]
+__all__ = [
+    "AUTO",
+    "Attributes",
+    "Engine",
+    "EngineError",
+    "Progress",
+    "Prompt",
+    "PromptError",
+    "Rendition",
+    "choose_engine",
+    "engine_names",
+    "engine_options",
+    "open_engine",
+]

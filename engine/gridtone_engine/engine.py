@@ -20,6 +20,15 @@ class EngineError(Exception):
     """An engine cannot do what it was asked: the message says what, and what to do about it."""
 
 
+class PromptError(EngineError):
+    """One prompt of a batch makes no sense to the engine; the others may."""
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.number = number
+        """Of the prompt in its batch, from 0."""
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How far a batch has come."""

@@ -56,3 +56,17 @@ class Prompt:
     """Said explicitly; wins over what the text says."""
     continue_from: Path | None = None
     """Audio to continue, for engines that can."""
+
+
+def check_attributes(asked: Attributes) -> None:
+    """Raises ValueError, saying what is possible, for what no engine of scores can play. Keys are read where they are used."""
+    if asked.tempo_bpm is not None and not 30 <= asked.tempo_bpm <= 200:
+        raise ValueError(f"a tempo of {asked.tempo_bpm:g} bpm was asked for; 30 to 200 can be played")
+    for field_name in ("energy", "brightness", "density"):
+        value = getattr(asked, field_name)
+        if value is not None and not 0 <= value <= 1:
+            raise ValueError(f"{field_name} is {value:g}; it goes from 0 to 1")
+    if unknown := {*asked.instruments, *asked.without} - set(INSTRUMENTS):
+        raise ValueError(f"no instrument is called {', '.join(sorted(unknown))}; there are: {', '.join(INSTRUMENTS)}")
+    if set(INSTRUMENTS) - {"bass", "soft percussion"} <= set(asked.without):
+        raise ValueError("every instrument that could play is forbidden: allow at least one of them, besides bass and soft percussion")

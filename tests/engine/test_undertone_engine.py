@@ -143,6 +143,33 @@ def test_a_track_rises_and_falls_over_a_bar_and_a_stream_rises(weights):
     assert streamed[:, : bar // 20].std() < 0.2 * streamed[:, bar:].std()
 
 
+def test_a_short_track_is_not_all_fade(weights):
+    [track] = Undertone(weights).sample([Prompt("40 bpm", 2.0)])
+    assert track.bar_seconds > 2 * 2.0 and track.samples.std() > 0.02
+
+
+@pytest.mark.parametrize("option", [{"batch": 0}, {"batch": -1}, {"threads": 0}, {"temperature": 0.0}, {"top_p": 0.0}, {"top_p": 1.5}, {"guidance": -1.0}])
+def test_an_option_out_of_range_is_named(weights, option):
+    with pytest.raises(EngineError, match=f"option {next(iter(option))} is"):
+        Undertone(weights, **option)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:7"])
+def test_a_device_that_is_not_here_is_named(weights, device):
+    with pytest.raises(EngineError, match=device):
+        Undertone(weights, runtime="torch", device=device)
+
+
+def test_what_a_changed_prompt_leaves_open_goes_on(weights):
+    opened = Undertone(weights)
+
+    def bent(seed):
+        changes = iter([None, Prompt("energetic", seed=seed)])
+        return np.concatenate(list(islice(opened.stream(Prompt("calm", seed=3), change=lambda: next(changes, None), chunk_seconds=0.4), 5)), axis=1)
+
+    assert np.array_equal(bent(3), bent(8)), "the key is chosen once"
+
+
 def test_the_prompt_of_a_stream_may_change_without_a_cut(weights):
     opened = Undertone(weights, guidance=4)
     calm, driven = Prompt("calm", seed=3), Prompt("energetic, 140 bpm", seed=9)

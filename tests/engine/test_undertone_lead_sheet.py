@@ -18,6 +18,7 @@ from gridtone_engine.undertone.lead_sheet import (
     SHEET_WIDTH,
     SILENT,
     STAVES,
+    WRITTEN_SECONDS,
     LeadSheet,
     beginning,
     described_sheet,
@@ -109,6 +110,22 @@ def test_a_seed_writes_the_same_sheet():
     where = np.arange(0, 300, 4.0).reshape(-1, 5)
     assert all(np.array_equal(ours.at(beats), again.at(beats)) for beats in where)
     assert any(not np.array_equal(ours.at(beats)[:, NOW], other.at(beats)[:, NOW]) for beats in where)
+
+
+def test_neighbouring_seeds_share_no_stretch():
+    """A stock hands out one seed after the other: where one sheet goes on, the next must not begin."""
+
+    def stretches(seed):
+        sheet, found = LeadSheet(ASKED, seed), []
+        for _ in range(3):
+            first = sheet._end
+            sheet._write(first)
+            later = sheet._sheet.notes[sheet._sheet.notes[:, 0] >= first] - np.array([first, first, 0, 0])
+            found.append(later.round(3).tobytes())
+        return [sheet_of(compose(ASKED, WRITTEN_SECONDS, seed, edges=False)).notes.round(3).tobytes(), *found]
+
+    every = [stretch for seed in range(4) for stretch in stretches(seed)]
+    assert len(set(every)) == len(every)
 
 
 def test_going_on_changes_nothing_that_was_written_and_forgets_what_is_long_past():

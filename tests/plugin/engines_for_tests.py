@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.signal import butter, sosfilt
 
-from gridtone_engine import Attributes, EngineError, Progress, Prompt, Rendition
+from gridtone_engine import Attributes, EngineError, Progress, Prompt, PromptError, Rendition
 from gridtone_engine.text import Understanding
 
 RATE = 48_000
@@ -28,7 +28,8 @@ def murmur(seconds: float, seed: int) -> np.ndarray:
 
 
 class TestEngine:
-    """Does what `behaviour` says: `work`, `silence` (which no gate lets pass), `raise`, `die`, `hang`, `chatter`, `gorge`, `short`, `dawdle`."""
+    """Does what `behaviour` says: `work`, `silence` (which no gate lets pass), `raise`, `die`, `hang`, `chatter`, `gorge`, `short`, `dawdle`. The text
+    `impossible` it refuses whatever its behaviour."""
 
     __test__ = False
     model = "test 1"
@@ -54,6 +55,8 @@ class TestEngine:
     ) -> Iterator[Rendition]:
         for number, prompt in enumerate(prompts):
             progress(Progress(number / len(prompts), f"track {number + 1} of {len(prompts)}"))
+            if prompt.text == "impossible":
+                raise PromptError("nobody can play this", number)
             samples = murmur(prompt.seconds, prompt.seed)
             match self._behaviour:
                 case "silence":

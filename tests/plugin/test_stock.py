@@ -251,6 +251,16 @@ def test_another_prompt_makes_old_tracks_a_last_resort(open_site: OpenSite) -> N
     assert sorted((each.track.text, each.fresh) for each in site.stock.candidates("day")) == [("calm", False), ("lively", True)]
 
 
+@pytest.mark.parametrize("second", [None, "work"])
+def test_a_prompt_that_nobody_can_play_holds_up_no_other_state(open_site: OpenSite, second: str | None) -> None:
+    site = open_site(second=second)
+    site.stock.set_states(needs(night="calm", odd="impossible", day="calm"))
+    site.stock.set_current("odd")
+    site.stock.start()
+    site.wait(lambda: site.fresh() == {"night": 2, "odd": 0, "day": 2})
+    assert "state odd: no engine can play its prompt (nobody can play this); change its prompt" in site.stock.view().problem
+
+
 def test_the_hash_follows_what_the_state_asks_for() -> None:
     need = StateNeed("day", Prompt("calm"))
     assert prompt_hash(need) == prompt_hash(replace(need, prompt=Prompt("calm", seconds=99, seed=5)))

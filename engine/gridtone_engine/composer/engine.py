@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from gridtone_engine.composer.compose import compose
 from gridtone_engine.composer.harmony import Key
 from gridtone_engine.composer.render import CancelledError, render
-from gridtone_engine.engine import EngineError, Progress, Rendition
-from gridtone_engine.prompt import INSTRUMENTS, Attributes, Prompt
+from gridtone_engine.engine import EngineError, Progress, PromptError, Rendition
+from gridtone_engine.prompt import Attributes, Prompt, check_attributes
 from gridtone_engine.text import understand
 
 SAMPLE_RATES = (44_100, 48_000)
@@ -31,13 +31,14 @@ class Composer:
         progress: Callable[[Progress], None] = lambda _: None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> Iterator[Rendition]:
-        """Yield one rendition a prompt. Raises EngineError for a prompt that makes no sense: a key or instrument that does not exist, a length or tempo out of
+        """Yield one rendition a prompt. Raises PromptError for a prompt that makes no sense: a key or instrument that does not exist, a length or tempo out of
         range."""
         for number, prompt in enumerate(prompts):
             if cancelled():
                 return
-            _check(prompt)
             understanding = understand(prompt)
+            if problem := _problem(prompt, understanding.attributes):
+                raise PromptError(problem, number)
             step = f"rendering track {number + 1} of {len(prompts)}"
 
             def report(fraction: float, number: int = number, step: str = step) -> None:
@@ -63,24 +64,16 @@ class Composer:
             )
 
 
-def _check(prompt: Prompt) -> None:
-    asked: Attributes = prompt.attributes
+def _problem(prompt: Prompt, asked: Attributes) -> str:
+    """Why a prompt, of which `asked` was understood, cannot be played; empty if it can."""
     if prompt.continue_from is not None:
-        raise EngineError(f"the composer cannot continue {prompt.continue_from}: it plays from scores, not from audio. Another engine may, such as jukebox")
+        return f"the composer cannot continue {prompt.continue_from}: it plays from scores, not from audio. Another engine may, such as jukebox"
     if not 5 <= prompt.seconds <= 3600:
-        raise EngineError(f"a track of {prompt.seconds:g} s was asked for; the composer makes 5 to 3600 s")
-    if asked.tempo_bpm is not None and not 30 <= asked.tempo_bpm <= 200:
-        raise EngineError(f"a tempo of {asked.tempo_bpm:g} bpm was asked for; the composer plays 30 to 200")
-    for field in ("energy", "brightness", "density"):
-        value = getattr(asked, field)
-        if value is not None and not 0 <= value <= 1:
-            raise EngineError(f"{field} is {value:g}; it goes from 0 to 1")
-    if set(INSTRUMENTS) - {"bass", "soft percussion"} <= set(asked.without):
-        raise EngineError("every instrument that could play is forbidden: leave at least one out of `without`, besides bass and soft percussion")
-    if unknown := {*asked.instruments, *asked.without} - set(INSTRUMENTS):
-        raise EngineError(f"no instrument is called {', '.join(sorted(unknown))}; there are: {', '.join(INSTRUMENTS)}")
-    if asked.key is not None:
-        try:
+        return f"a track of {prompt.seconds:g} s was asked for; the composer makes 5 to 3600 s"
+    try:
+        check_attributes(asked)
+        if asked.key is not None:
             Key.parse(asked.key)
-        except ValueError as error:
-            raise EngineError(str(error)) from error
+    except ValueError as error:
+        return str(error)
+    return ""

@@ -56,7 +56,12 @@ def _load() -> Encoder:
 
     encode: Encoder = USE(threads=1).encode
     encode("")  # reads its files only now
-    return encode
+    return lambda texts: encode(_encodable(texts) if isinstance(texts, str) else [_encodable(text) for text in texts])
+
+
+def _encodable(text: str) -> str:
+    """Halves of surrogate pairs, which no file holds but JSON and command lines may, as question marks."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def prepare() -> None:

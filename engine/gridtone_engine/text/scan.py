@@ -124,10 +124,11 @@ def _number(text: str) -> float:
                 total, digit = total + max(digit, 1) * unit, 0
             else:
                 digit = _CHINESE_DIGITS[character]
-        return float(total + digit)
+        return float(total + (10 * digit if text[-2:-1] == "百" else digit))  # 一百二 is 120, 一百零二 is 102
     numbers = [_ENGLISH_NUMBERS[word] for word in re.findall("[a-z]+", text) if word in _ENGLISH_NUMBERS]
     if 100 in numbers:
-        numbers = numbers[numbers.index(100) :]
+        place = numbers.index(100)
+        numbers = [100 * (numbers[place - 1] if place and numbers[place - 1] < 10 else 1), *numbers[place + 1 :]]
     return float(sum(numbers))
 
 
@@ -147,16 +148,16 @@ def _scale(match: re.Match[str]) -> Token | None:
 
 
 def _key(match: re.Match[str], text: str) -> Token | None:
-    written = text[match.start("tonic")]
+    written = text[match.start("tonic")]  # as it is: "A" is a tonic where "a" is a word
     mode = match["mode"]
     if mode is None and not match["of"] and (match["explicit"] in (None, "in ") or match["sign"]):
         return None  # "in a", "a" and "b" are words; "key of a" is a key
-    article = written == "a" and mode is not None and match["explicit"] is None and not match["accidental"]
+    article = written in "aａ" and mode is not None and match["explicit"] is None and not match["accidental"]
     if article and re.match(r"\s?(?:key|mode|scale|chord|mood|feel|tone|tonality)", fold(text[match.end() : match.end() + 12])):
         return None  # "a minor key" speaks of minor, "A minor" of A
     sign = (match["sign"] or match["accidental"] or "").strip(" -")
     accidental = "#" if sign in ("#", "♯", "升", "sharp") else "b" if sign else ""
-    name = f"{written.upper()}{accidental} {_MODE_OF[mode] if mode else 'major'}"
+    name = f"{match['tonic'].upper()}{accidental} {_MODE_OF[mode] if mode else 'major'}"
     return Token("key", match.start(), match.end(), name)
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gridtone_engine.composer.harmony import MODES, Key
 from gridtone_engine.composer.orchestra import complete
-from gridtone_engine.prompt import INSTRUMENTS, Attributes, Prompt
+from gridtone_engine.prompt import INSTRUMENTS, Attributes, Prompt, check_attributes
 from gridtone_engine.text import Understanding, understand
 from gridtone_engine.text.moods import encoder
 from gridtone_engine.undertone.lead_sheet import LeadSheet
@@ -48,8 +48,7 @@ def stack(several: list[Conditions]) -> Conditions:
 
 
 def conditions(asked: Attributes, sentence: NDArray[np.float32] | None = None) -> Conditions:
-    """Of one prompt: a batch of one. Raises ValueError for a key or an instrument that does not exist."""
-    check_instruments(asked)
+    """Of one prompt: a batch of one. Raises ValueError for a key that does not exist."""
     key = None if asked.key is None else Key.parse(asked.key)
     steps = [
         _tempo_step(asked.tempo_bpm),
@@ -60,12 +59,6 @@ def conditions(asked: Attributes, sentence: NDArray[np.float32] | None = None) -
     named = [float(name in names) for names in (asked.instruments, asked.without) for name in INSTRUMENTS]
     vector = np.zeros(SENTENCE_WIDTH, np.float32) if sentence is None else sentence
     return Conditions(np.array([steps]), np.array([named], np.float32), vector[None])
-
-
-def check_instruments(asked: Attributes) -> None:
-    """Raises ValueError for one that does not exist."""
-    if unknown := {*asked.instruments, *asked.without} - set(INSTRUMENTS):
-        raise ValueError(f"no instrument is called {', '.join(sorted(unknown))}; there are: {', '.join(INSTRUMENTS)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +73,11 @@ class Asked:
 def ask(prompt: Prompt) -> Asked:
     """What a prompt says, and what it leaves open chosen from its seed as the composer would: everything is told, as in training.
 
-    Raises ValueError for a key or an instrument that does not exist.
+    Raises ValueError for what no engine can play, as `check_attributes` does, and for a key that does not exist.
     """
     understanding = understand(prompt)
     said = understanding.attributes
-    check_instruments(said)
+    check_attributes(said)
     filled = complete(said, prompt.seconds, prompt.seed)
     sheet = LeadSheet(filled, prompt.seed)
     told = replace(filled, instruments=sheet.instruments, without=said.without)

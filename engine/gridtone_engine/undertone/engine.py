@@ -5,6 +5,7 @@ Nothing here imports torch or onnxruntime until an engine is opened: its name an
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import takewhile
 from math import ceil, gcd
 from pathlib import Path
@@ -16,7 +17,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from gridtone_engine.composer import master
-from gridtone_engine.engine import EngineError, Progress, Rendition
+from gridtone_engine.engine import EngineError, Progress, PromptError, Rendition
 from gridtone_engine.prompt import Attributes, Prompt
 from gridtone_engine.text.moods import prepare
 from gridtone_engine.undertone.balance import Balance
@@ -52,15 +53,24 @@ class Undertone:
           a track the same to the last sample whatever else is asked for
         * `guidance`: how closely the prompt is followed; 1 leaves it to the model and is twice as fast
         """
-        folder = SHIPPED if weights is None else Path(weights).expanduser()
+        self.folder = folder = SHIPPED if weights is None else Path(weights).expanduser()
         if weights is None and not SHIPPED.exists():
             raise EngineError("no weights of undertone are shipped yet: name a folder of your own, weights=FOLDER, made by gridtone train (docs/undertone.md)")
+        for option, value, right, wanted in (
+            ("threads", threads, threads >= 1, "at least 1"),
+            ("batch", batch, batch is None or batch >= 1, "at least 1"),
+            ("guidance", guidance, guidance >= 0, "at least 0"),
+            ("temperature", temperature, temperature > 0, "above 0"),
+            ("top_p", top_p, 0 < top_p <= 1, "above 0, at most 1"),
+        ):
+            if not right:
+                raise EngineError(f"undertone's option {option} is {value}; it is {wanted}")
         prepare()
         self._model = _open(folder, runtime, device, threads)
         described = json.loads((folder / "undertone.json").read_text("utf-8"))
         self.model, self.licence = str(described["model"]), str(described["licence"])
         self._batch = batch or (64 if device and device.startswith("cuda") else 1)
-        self._sampling = Sampling(guidance, temperature, top_p)
+        self.sampling = Sampling(guidance, temperature, top_p)
         self.codec_config = self._model.codec_config
         self.sample_rate = self.codec_config.sample_rate
 
@@ -76,14 +86,19 @@ class Undertone:
         Tracks are mastered as the composer's are: balanced to the brightness asked for, unless they continue audio, levelled, rises softened. They rise and
         fall over a bar.
 
-        Raises EngineError where a prompt's length, key, instruments or audio make no sense, before anything is sampled.
+        Raises PromptError where a prompt's length, tempo, key, instruments or audio make no sense, before anything is sampled.
         """
-        asked = [self._asked(prompt) for prompt in prompts]
-        primes = [self._prime(prompt) for prompt in prompts]
+        asked, primes = [], []
+        for number, prompt in enumerate(prompts):
+            try:
+                asked.append(self._asked(prompt))
+                primes.append(self._prime(prompt))
+            except EngineError as error:
+                raise PromptError(str(error), number) from error
         wanted = [ceil(prompt.seconds * self._model.codec_config.frame_rate) for prompt in prompts]
         codes: list[list[NDArray[np.int64]]] = [[] for _ in prompts]
         seats: list[int | None] = [None] * min(self._batch, len(prompts))
-        stage = Stage(self._model, max(1, len(seats)), self._sampling)
+        stage = Stage(self._model, max(1, len(seats)), self.sampling)
         waiting, given = iter(range(len(prompts))), 0
         while given < len(prompts):
             for place, track in enumerate(seats):
@@ -120,12 +135,13 @@ class Undertone:
     ) -> Iterator[NDArray[np.float32]]:
         """Music without end, in chunks of (2, frames), beginning as soon as it can be heard. `prompt.seconds` does not count.
 
-        `change` is asked before every chunk: the prompt that it returns bends the music from there on, without a cut; its seed and audio do not count.
+        `change` is asked before every chunk: the prompt that it returns bends the music from there on, without a cut. Its length and audio do not count, and
+        what it leaves open is chosen by the seed of the first.
 
         It is balanced to the brightness asked for as it goes, unless it continues audio; it is not levelled.
         """
         config = self._model.codec_config
-        stage = Stage(self._model, 1, self._sampling)
+        stage = Stage(self._model, 1, self.sampling)
         asked, prime = self._asked(prompt), self._prime(prompt, limited=False)
         stage.seat(0, asked, prompt.seed, prime)
         fade = 0 if prime is not None else _fade_frames(asked, self.sample_rate)
@@ -134,7 +150,7 @@ class Undertone:
         synthesis, balance, played = self._model.synthesis(1), Balance(config), 0
         while not cancelled():
             if (following := change()) is not None:
-                asked = self._asked(following)
+                asked = self._asked(replace(following, seconds=prompt.seconds, seed=prompt.seed))
                 stage.ask(0, asked)
             while codes.shape[1] < start + chunk + config.reach_frames:
                 if cancelled():
@@ -193,7 +209,8 @@ class Undertone:
         if prime is None:
             master.balance(samples, self.sample_rate, asked.sheet.brightness)
         master.level(samples, self.sample_rate)
-        frames, fade = samples.shape[1], _fade_frames(asked, self.sample_rate)
+        frames = samples.shape[1]
+        fade = min(_fade_frames(asked, self.sample_rate), frames // 2)
         samples *= _rise(0, frames, fade)[::-1]
         if prime is None:
             samples *= _rise(0, frames, fade)
@@ -241,7 +258,7 @@ def read_stereo(path: Path, sample_rate: int) -> NDArray[np.float32]:
     """Any audio file as (2, frames) at `sample_rate`; mono on both sides. Raises EngineError if it cannot be read."""
     try:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (OSError, soundfile.LibsndfileError) as error:
+    except (OSError, TypeError, soundfile.LibsndfileError) as error:  # TypeError: a raw file, whose rate nobody knows
         raise EngineError(f"{path} cannot be continued: {error}") from error
     return stereo(samples, rate, sample_rate)
 

@@ -4,15 +4,15 @@ In training it is the one that a piece was played from. To play, it is written b
 find how it sounds, but not the time, the key and the tune.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gridtone_engine.composer.compose import compose
-from gridtone_engine.composer.orchestra import beats_in_bar
+from gridtone_engine.composer.orchestra import beats_in_bar, stream
 from gridtone_engine.composer.score import BRUSH, KICK, SHAKER, TOM, WOOD, Score
 from gridtone_engine.prompt import Attributes
 
@@ -120,6 +120,14 @@ def _line(role: str, pitch: int) -> int:
     return STAVES[role] * PITCHES + int(np.clip(pitch - LOWEST, 0, PITCHES - 1))
 
 
+def _seeds(seed: int) -> Iterator[int]:
+    """The seed itself, then others that follow from it and that its neighbours do not have: a stock asks for one after the other."""
+    yield seed
+    rng = stream(seed, "lead sheet")
+    while True:
+        yield int(rng.integers(2**62))
+
+
 class LeadSheet:
     """Music without end under attributes that are all known."""
 
@@ -127,7 +135,7 @@ class LeadSheet:
         assert attributes.tempo_bpm is not None and attributes.energy is not None and attributes.brightness is not None
         self.tempo_bpm, self.bar_beats, self.brightness = attributes.tempo_bpm, beats_in_bar(attributes.energy, seed), attributes.brightness
         self._attributes = attributes
-        self._seeds = (number for number in count(seed) if beats_in_bar(attributes.energy or 0.0, number) == self.bar_beats)
+        self._seeds = (number for number in _seeds(seed) if beats_in_bar(attributes.energy or 0.0, number) == self.bar_beats)
         score = self._composed()
         self.instruments = tuple({part.instrument: None for part in score.parts})
         """That play, at first."""

@@ -40,6 +40,9 @@ class EngineChain:
         """None while all of them rest."""
         return next((choice for choice in self._choices if choice.name not in self._rests or self._rests[choice.name].until <= now), None)
 
+    def is_last(self, choice: EngineChoice) -> bool:
+        return choice == self._choices[-1]
+
     def failed(self, choice: EngineChoice, reason: str, now: float) -> None:
         rest = self._rests.setdefault(choice.name, Rest())
         rest.until = now + min(FIRST_REST_SECONDS * 4**rest.failures, self._longest_rest_seconds)

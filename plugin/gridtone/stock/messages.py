@@ -69,6 +69,13 @@ class Broken(msgspec.Struct, tag=True, frozen=True):
     reason: str
 
 
+class Refused(msgspec.Struct, tag=True, frozen=True):
+    """The engine cannot make sense of this prompt."""
+
+    job: Job
+    reason: str
+
+
 class NotWritten(msgspec.Struct, tag=True, frozen=True):
     """A finished track could not be written."""
 
@@ -80,7 +87,7 @@ class Done(msgspec.Struct, tag=True, frozen=True):
 
 
 ToSampler = Batch | Cancel
-FromSampler = Alive | Progressed | Made | Rejected | Broken | NotWritten | Done
+FromSampler = Alive | Progressed | Made | Rejected | Broken | Refused | NotWritten | Done
 
 _encoder = msgspec.json.Encoder(enc_hook=str)
 _to_sampler: msgspec.json.Decoder[ToSampler] = msgspec.json.Decoder(ToSampler, dec_hook=lambda _, text: Path(text))

@@ -13,7 +13,7 @@ from typing import IO
 
 import msgspec
 
-from gridtone.stock.messages import Batch, Broken, Cancel, Done, FromSampler, Made, NotWritten, Progressed, Rejected, decode_from_sampler, encode
+from gridtone.stock.messages import Batch, Broken, Cancel, Done, FromSampler, Made, NotWritten, Progressed, Refused, Rejected, decode_from_sampler, encode
 from gridtone.stock.settings import StockSettings
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class Sampler:
         process = self._process
         return process.pid if process and process.poll() is None else None
 
-    def sample(self, batch: Batch) -> Generator[Progressed | Made | Rejected | Broken | NotWritten, None, None]:
+    def sample(self, batch: Batch) -> Generator[Progressed | Made | Rejected | Broken | Refused | NotWritten, None, None]:
         """Have `batch` made, and yield what comes of it as it comes.
 
         Raises SamplerDiedError; the next call starts another process. So does a call after one whose generator was closed early.
@@ -90,7 +90,7 @@ class Sampler:
             self._closed = True
             self.kill()
 
-    def _hear(self) -> Iterator[Progressed | Made | Rejected | Broken | NotWritten]:
+    def _hear(self) -> Iterator[Progressed | Made | Rejected | Broken | Refused | NotWritten]:
         """Messages of the running batch until it is done."""
         heard = progressed = time.monotonic()
         last: FromSampler | None = None
@@ -106,7 +106,7 @@ class Sampler:
                     raise SamplerDiedError(self._how_it_ended())
                 case Done():
                     return
-                case Progressed() | Made() | Rejected() | Broken() | NotWritten():
+                case Progressed() | Made() | Rejected() | Broken() | Refused() | NotWritten():
                     if message != last:
                         progressed, last = heard, message
                     yield message

@@ -21,7 +21,7 @@ from gridtone.library.history import TrackFailure
 from gridtone.library.library import Count, Freshness, Library
 from gridtone.stock.engines import EngineChain, EngineChoice
 from gridtone.stock.forecast import Forecast
-from gridtone.stock.messages import Batch, Broken, Job, Made, NotWritten, Progressed, Rejected
+from gridtone.stock.messages import Batch, Broken, Job, Made, NotWritten, Progressed, Refused, Rejected
 from gridtone.stock.pace import Pace
 from gridtone.stock.planner import Need, Wish, plan
 from gridtone.stock.sampler import Sampler, SamplerDiedError
@@ -72,11 +72,12 @@ def prompt_hash(need: StateNeed) -> str:
 
 @dataclass(slots=True)
 class Attempts:
-    """Tracks of a state that failed the gate in a row."""
+    """What came of a state's latest tracks, none of which passed."""
 
     failed: int = 0
+    """The gate, in a row."""
     rests_until: float = 0.0
-    last_reason: str = ""
+    problem: str = ""
 
 
 class Stock:
@@ -190,7 +191,7 @@ class Stock:
         batch = self._batch
         jobs = batch.jobs if batch else []
         given_up = [
-            f"state {state}: {attempts.failed} tracks in a row failed the gate ({attempts.last_reason}); change its prompt, or wait for the next attempt"
+            f"state {state}: {attempts.problem}; change its prompt, or wait for the next attempt"
             for state, attempts in self._attempts.copy().items()
             if attempts.rests_until > now
         ]
@@ -302,7 +303,7 @@ class Stock:
             PROBABILITY.labels(state).set(expected.probability)
         return Outlook(horizon, current, states)
 
-    def _take(self, message: Progressed | Made | Rejected | Broken | NotWritten, batch: Batch, choice: EngineChoice) -> None:
+    def _take(self, message: Progressed | Made | Rejected | Broken | Refused | NotWritten, batch: Batch, choice: EngineChoice) -> None:
         now = time.monotonic()
         match message:
             case Progressed():
@@ -318,10 +319,14 @@ class Stock:
                 self._fail(job, choice, reasons)
                 attempts = self._attempts.setdefault(job.state, Attempts())
                 attempts.failed += 1
-                attempts.last_reason = "; ".join(reasons)
+                attempts.problem = f"{attempts.failed} tracks in a row failed the gate ({'; '.join(reasons)})"
                 if attempts.failed % self._settings.attempts == 0:
                     attempts.rests_until = now + self._settings.retry_minutes * 60
-            case Broken(reason=reason):
+            case Refused(job=job, reason=reason) if self._chain.is_last(choice):
+                log.warning("engine %s cannot play the prompt of %s: %s", choice.name, job.state, reason)
+                self._fail(job, choice, [reason])
+                self._attempts[job.state] = Attempts(rests_until=now + self._settings.retry_minutes * 60, problem=f"no engine can play its prompt ({reason})")
+            case Broken(reason=reason) | Refused(reason=reason):
                 log.warning("engine %s failed: %s", choice.name, reason)
                 self._fail(batch.jobs[0], choice, [reason])
                 self._chain.failed(choice, reason, now)

@@ -21,8 +21,23 @@ from gridtone.gate.limits import GateLimits
 from gridtone.library.audio import encode_flac, encode_opus
 from gridtone.library.store import write_synced
 from gridtone.library.track import Track
-from gridtone.stock.messages import Alive, Batch, Broken, Cancel, Done, FromSampler, Job, Made, NotWritten, Progressed, Rejected, decode_to_sampler, encode
-from gridtone_engine import Engine, EngineError, Rendition, open_engine
+from gridtone.stock.messages import (
+    Alive,
+    Batch,
+    Broken,
+    Cancel,
+    Done,
+    FromSampler,
+    Job,
+    Made,
+    NotWritten,
+    Progressed,
+    Refused,
+    Rejected,
+    decode_to_sampler,
+    encode,
+)
+from gridtone_engine import Engine, EngineError, PromptError, Rendition, open_engine
 
 log = logging.getLogger("gridtone.stock.worker")
 
@@ -80,6 +95,8 @@ class Worker:
                 finished += 1
             if finished < len(batch.jobs) and not cancelled():
                 raise EngineError(f"made {finished} of {len(batch.jobs)} tracks")
+        except PromptError as error:
+            self._send(Refused(batch.jobs[error.number], str(error)))
         except Exception as error:
             log.exception("engine %s failed", batch.engine)
             self._send(Broken(_text(error)))
