@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 from undertone_miniature import miniature
 
-from gridtone_engine import Attributes, Prompt, open_engine
+from gridtone_engine import Attributes, EngineError, Prompt, open_engine
 from gridtone_engine.undertone import Undertone
 from gridtone_engine.undertone.cli import train
 from gridtone_engine.undertone.evaluate import hearing, table
@@ -115,6 +115,8 @@ def test_the_whole_evaluation_goes_on_where_it_was_stopped(tmp_path):
     made = {path: path.stat().st_mtime_ns for path in kept}
     kept[0].unlink()
     kept[0].with_suffix(".json").unlink()
+    with pytest.raises(EngineError, match="tracks of something else"):
+        evaluate(Undertone(weights, guidance=1), output, size)
     evaluate(Undertone(weights), output, size)
     assert [path for path in kept if made[path] != path.stat().st_mtime_ns] == [kept[0]], "only what is missing is made again"
 

@@ -43,6 +43,7 @@ def site(tmp_path_factory):
         soundfile.write(music / f"{name}.flac", make(number, 5.0).samples.T, SAMPLE_RATE)
         (music / f"{name}.txt").write_text(caption, encoding="utf-8-sig")
     (music / "broken.wav").write_bytes(b"RIFF, or so it says")
+    (music / "tape.raw").write_bytes(bytes(1000))
     soundfile.write(music / "short.wav", tones[:44_100], 44_100)
     soundfile.write(music / "torn.flac", make(3, 5.0).samples.T, SAMPLE_RATE)
     whole = (music / "torn.flac").read_bytes()
@@ -69,10 +70,17 @@ def cut(site):
 @pytest.mark.slow
 def test_from_recordings_to_weights_that_play(site, cut):
     folder, said = cut
-    wrong = {"broken.wav": "Save it as WAV", "short.wav": "1.0 s", "torn.flac": "left out", "old_letters.wav": "Save it as UTF-8", "night.flac": "'X'"}
+    wrong = {
+        "broken.wav": "Save it as WAV",
+        "tape.raw": "Save it as WAV",
+        "short.wav": "1.0 s",
+        "torn.flac": "left out",
+        "old_letters.wav": "Save it as UTF-8",
+        "night.flac": "'X'",
+    }
     for name, what in wrong.items():
         assert any(name in line and what in line for line in said.splitlines()), (name, said)
-    assert "3 recordings are in, 1 of them held out; 4 files were left out" in said
+    assert "3 recordings are in, 1 of them held out; 5 files were left out" in said
     recipe, start = read_recipe(str(site / "mine.yaml")), TorchModel.load(site / "weights", "cpu")
     assert "stopped" in run("codec", site, folder, "--max-minutes", "0")
     part = CodecTrainer(recipe, folder)
@@ -150,7 +158,7 @@ def test_the_prior_may_learn_beside_the_codec(site, tmp_path):
 
 def test_recordings_are_used_to_their_end_and_no_further(site, tmp_path):
     found, wrong = find_recordings(site / "music", 2.0)
-    assert [one.path.name for one in found] == ["calm.flac", "mono.wav", "night.flac", "torn.flac"] and len(wrong) == 3
+    assert [one.path.name for one in found] == ["calm.flac", "mono.wav", "night.flac", "torn.flac"] and len(wrong) == 4
     alone = site / "alone.yaml"
     alone.write_text(RECIPE.replace("composed: 0.25", "composed: 0"))
     recipe = read_recipe(str(alone))

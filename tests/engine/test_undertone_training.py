@@ -21,7 +21,7 @@ from gridtone_engine.undertone.configs import RECIPES, read_recipe
 from gridtone_engine.undertone.corpus import Shards
 from gridtone_engine.undertone.data import AudioCrops, CodeCrops, forget
 from gridtone_engine.undertone.lead_sheet import SHEET_WIDTH
-from gridtone_engine.undertone.train import CodecTrainer, render_corpus
+from gridtone_engine.undertone.train import CodecTrainer, PriorTrainer, render_corpus
 
 TINY = RECIPES["tiny"]
 
@@ -164,6 +164,19 @@ def test_the_first_of_several_processes_encodes_for_all(rendered, tmp_path):
     start = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run([sys.executable, *start, str(tmp_path / "encoding.py"), str(run)], capture_output=True, text=True, timeout=300)
     assert sorted(done.stdout.splitlines()) == ["rank 0: encoded True, knows 32 pieces", "rank 1: encoded False, knows 32 pieces"], done.stderr
+
+
+@pytest.mark.slow
+def test_another_codec_gives_other_codes(rendered, tmp_path):
+    run = run_of(rendered, tmp_path)
+    for seed in (0, 1):
+        codec = CodecTrainer(replace(TINY, seed=seed), run)
+        codec._advance()
+        codec.save()
+        trainer = PriorTrainer(replace(TINY, seed=seed), run)
+        music = torch.from_numpy(trainer.crops.shards.samples(3))[None]
+        assert np.array_equal(trainer.crops.codes[3], codec.average.encode(music)[0].numpy())
+        (run / "codec.pt").unlink()
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import soundfile
@@ -31,6 +31,9 @@ NOTICE = (
     f"The published Jukebox models are OpenAI's, under the {LICENCE}: neither they nor anything made with them may be used for commercial purposes. "
     f'If that suits you, accept it by its name: accept_licence: "{LICENCE}"'
 )
+
+
+DTYPES = ("float32", "bfloat16", "float16")
 
 
 class Jukebox:
@@ -71,7 +74,9 @@ class Jukebox:
         try:
             import torch
 
+            from gridtone_engine.devices import choose_device
             from gridtone_engine.jukebox import weights
+            from gridtone_engine.jukebox.quantise import Kind
         except ModuleNotFoundError as error:
             raise EngineError(f"the jukebox engine needs {error.name}: pip install 'gridtone[torch]'") from error
         from gridtone_engine.jukebox.moods import read_moods
@@ -80,10 +85,17 @@ class Jukebox:
         _, self.licence = weights.describe(model, self._folder)
         if self.licence == LICENCE and accept_licence != LICENCE:
             raise EngineError(NOTICE)
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        kind = dtype or ("float16" if device.startswith("cuda") else "float32")
+        chosen = choose_device(device)
+        kind = dtype or ("float16" if chosen.type == "cuda" else "float32")
+        for option, value, possible in (("dtype", kind, DTYPES), ("quantised", quantised, (None, *get_args(Kind)))):
+            if value not in possible:
+                raise EngineError(f"{option} is {value!r}; it is one of {', '.join(map(str, possible))}")
+        if batch is not None and batch < 1:
+            raise EngineError(f"batch is {batch}; at least one track is sampled at a time")
+        if temperature <= 0:
+            raise EngineError(f"temperature is {temperature:g}; it is above 0")
         self.model = f"jukebox {model}"
-        self._model = weights.load_model(model, self._folder, torch.device(device), getattr(torch, kind), quantised)
+        self._model = weights.load_model(model, self._folder, chosen, getattr(torch, kind), quantised)
         self._moods = read_moods(Path(moods) if moods else None)
         self._batch, self._temperature, self._total_seconds = batch, temperature, total_seconds
         self._draft, self._window_parallel, self._keep_codes = draft, window_parallel, keep_codes
@@ -177,7 +189,7 @@ def read_audio(path: Path, sample_rate: int) -> "Tensor":
 
     try:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (OSError, soundfile.LibsndfileError) as error:
+    except (OSError, TypeError, soundfile.LibsndfileError) as error:  # TypeError: a raw file, whose rate nobody knows
         raise EngineError(f"{path} cannot be continued: {error}") from error
     return torch.from_numpy(np.ascontiguousarray(resample_poly(samples.mean(1), sample_rate, rate), dtype=np.float32))
 

@@ -34,7 +34,7 @@ def window_starts(total: int, context: int, hop: int) -> list[int]:
 
 def track_noise(seed: int, level: int, total: int) -> Tensor:
     """One uniform number for each code of a track at a level."""
-    return torch.from_numpy(np.random.default_rng([seed, level]).random(total, dtype=np.float32))
+    return torch.from_numpy(np.random.default_rng([seed % 2**64, level]).random(total, dtype=np.float32))
 
 
 @dataclass(slots=True)

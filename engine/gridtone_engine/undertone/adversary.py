@@ -18,7 +18,7 @@ from gridtone_engine.undertone.configs import Recipe
 from gridtone_engine.undertone.corpus import Shards
 from gridtone_engine.undertone.data import AudioCrops
 from gridtone_engine.undertone.losses import relative_error
-from gridtone_engine.undertone.train import Trainer, examine_codec
+from gridtone_engine.undertone.train import Trainer, device_of, examine_codec, join
 
 SCALES = (1, 2, 4)
 SLOPE = 0.2
@@ -63,11 +63,12 @@ class Adversary(Trainer):
         settings = recipe.polish
         self.crops = AudioCrops(Shards(folder / "corpus"), recipe)
         codec = trained_codec(recipe, folder)
+        device = device_of(recipe)
+        join(device)
         torch.manual_seed(recipe.seed)
-        self.jury = Jury(settings.jury_width)
+        self.jury = Jury(settings.jury_width).to(device)  # before its optimiser's state is loaded, which lies where the parameters do
         self.jury_optimiser = torch.optim.AdamW(self.jury.parameters(), lr=settings.learning_rate, betas=(0.5, 0.9))
         super().__init__(recipe, folder, self.crops, codec, settings.steps, settings.learning_rate, settings.ema_decay)
-        self.jury.to(self.device)
 
     @property
     def shape(self) -> Any:
@@ -103,6 +104,7 @@ class Adversary(Trainer):
         loss = torch.stack([F.relu(1 - real).mean() + F.relu(1 + made).mean() for real, made in pairs]).mean()
         self.jury_optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        self._share_gradients(self.jury)
         self.jury_optimiser.step()
         return loss.item()
 

@@ -9,6 +9,8 @@ are however far the decoder is trained. The decoder's networks, ConvNeXt's block
 took.
 """
 
+import hashlib
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -81,6 +83,12 @@ class Codec(nn.Module):
         self.register_buffer("components", torch.zeros(stacked, config.codebooks * config.latent_width))
         self.register_buffer("window", torch.hann_window(config.spectrum_size), persistent=False)
         self.register_buffer("pooling", torch.from_numpy(pooling(config)), persistent=False)
+
+    @property
+    def coding(self) -> str:
+        """A name for what gives codes their meaning, in which the decoder has no part."""
+        told = (self.mean, self.components, self.quantiser.vectors)
+        return hashlib.sha256(b"".join(part.cpu().numpy().tobytes() for part in told)).hexdigest()[:8]
 
     def encode(self, audio: Tensor) -> Tensor:
         """Audio (batch, 2, samples) -> codes (batch, codebooks, samples // hop). Samples past the last whole hop are dropped."""

@@ -140,13 +140,18 @@ def find_recordings(folder: Path, seconds: float) -> tuple[list[Recording], list
         if path.is_file() and path.suffix.lower() != ".txt" and not path.name.startswith("."):
             try:
                 found.append(_recording(path, seconds))
-            except (OSError, ValueError, soundfile.LibsndfileError) as error:
+            except (OSError, ValueError, TypeError, soundfile.LibsndfileError) as error:  # TypeError: a raw file, whose rate nobody knows
                 wrong.append(left_out(path, error))
     return found, wrong
 
 
 def left_out(path: Path, error: Exception) -> str:
-    what = f"{error} Save it as WAV or FLAC, if it is music." if isinstance(error, soundfile.LibsndfileError) else error
+    if isinstance(error, TypeError):
+        what = "raw samples do not say their rate. Save it as WAV or FLAC."
+    elif isinstance(error, soundfile.LibsndfileError):
+        what = f"{error} Save it as WAV or FLAC, if it is music."
+    else:
+        what = str(error)
     return f"{path} is left out: {what}"
 
 

@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from gridtone_engine.cuda_graph import captured
+from gridtone_engine.devices import choose_device
 from gridtone_engine.engine import EngineError
 from gridtone_engine.undertone.codec import Codec
 from gridtone_engine.undertone.conditions import Conditions
@@ -113,14 +114,14 @@ class TorchModel:
         Raises EngineError for files that are something else.
         """
         torch.set_num_threads(threads)
-        chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        chosen = choose_device(device)
         codec_config, prior_config = read_shapes(folder)
         codec, prior = Codec(codec_config), Prior(prior_config)
         try:
             together(codec, prior).load_state_dict(unpacked(load_file(folder / WEIGHTS)))
         except (OSError, RuntimeError, SafetensorError) as error:
             raise EngineError(f"undertone: {folder / WEIGHTS} cannot be loaded: {error}") from error
-        return cls(codec.to(chosen), prior.to(chosen, torch.bfloat16 if chosen.startswith("cuda") else torch.float32))
+        return cls(codec.to(chosen), prior.to(chosen, torch.bfloat16 if chosen.type == "cuda" else torch.float32))
 
     @torch.inference_mode()
     def encode(self, audio: Floats) -> Codes:

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.utils.data import DataLoader, Dataset
 
+from gridtone_engine.devices import choose_device
 from gridtone_engine.engine import EngineError, Progress
 from gridtone_engine.prompt import Prompt
 from gridtone_engine.undertone.checkpoints import load_checkpoint, started, trained_codec
@@ -56,7 +57,7 @@ class Trainer(ABC):
         torch.set_num_threads(recipe.threads)
         torch.set_float32_matmul_precision("high")
         self.recipe, self.folder, self.steps, self.learning_rate, self.ema_decay = recipe, folder, steps, learning_rate, ema_decay
-        self.device = torch.device(device_of(recipe))
+        self.device = device_of(recipe)
         self.rank, self.processes = join(self.device)
         self.model = model.to(self.device)
         self.average = deepcopy(self.model).requires_grad_(False)
@@ -109,7 +110,7 @@ class Trainer(ABC):
             group["lr"] = rate
         self.optimiser.zero_grad(set_to_none=True)
         scores = self.learn()
-        self._share_gradients()
+        self._share_gradients(self.model)
         if not math.isfinite(scores["loss"]):
             raise EngineError(f"training the {self.part}: the loss is {scores['loss']} at step {self.step}; go on from {self._file} with a lower learning_rate")
         gradient = nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -131,10 +132,10 @@ class Trainer(ABC):
         """This step's, on the device."""
         return [part.to(self.device, non_blocking=True) for part in next(self._ahead)]
 
-    def _share_gradients(self) -> None:
+    def _share_gradients(self, model: nn.Module) -> None:
         """Every process goes on with the mean of all."""
         if self.processes > 1:
-            gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
+            gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
             together = nn.utils.parameters_to_vector(gradients) / self.processes
             distributed.all_reduce(together)
             nn.utils.vector_to_parameters(together, gradients)
@@ -244,13 +245,13 @@ class PriorTrainer(Trainer):
 
     def __init__(self, recipe: Recipe, folder: Path, report: Report = lambda _: None) -> None:
         settings = recipe.train_prior
+        rank, processes = join(device_of(recipe))  # chooses this process's device
         self.codec = trained_codec(recipe, folder).to(device_of(recipe)).eval()
         start = started(recipe)
         if start:
             check_codes(self.codec, start.codec, recipe, folder / "codec.pt")
         if not self.codec.quantiser.vectors.any():
             raise EngineError(f"{folder / 'codec.pt'} has no codes yet, they come with the first step: gridtone train codec")
-        rank, processes = join(torch.device(device_of(recipe)))
         if rank:
             distributed.barrier()  # the first process encodes for all
         self.crops, self.held_out = (_code_crops(recipe, folder, name, self.codec, report) for name in ("corpus", "held_out"))
@@ -339,7 +340,7 @@ def examine_codec(trainer: Trainer, codec: Codec) -> dict[str, float]:
 
 def _code_crops(recipe: Recipe, folder: Path, name: str, codec: Codec, report: Report) -> CodeCrops:
     shards = Shards(folder / name)
-    file = folder / f"{name}_codes.npy"
+    file = folder / f"{name}_codes_{codec.coding}.npy"
     for share in encode_shards(shards, codec, file):
         report(Progress(share, f"encoding {name}"))
     codes = np.load(file, mmap_mode="r")
@@ -387,8 +388,8 @@ def join(device: torch.device) -> tuple[int, int]:
     return distributed.get_rank(), distributed.get_world_size()
 
 
-def device_of(recipe: Recipe) -> str:
-    return recipe.device or ("cuda" if torch.cuda.is_available() else "cpu")
+def device_of(recipe: Recipe) -> torch.device:
+    return choose_device(recipe.device or None)
 
 
 def render_corpus(recipe: Recipe, folder: Path, max_minutes: float = math.inf, report: Report = lambda _: None) -> bool:

@@ -1,5 +1,6 @@
 """Makes the tracks, has them heard, and puts the figures together. Tracks and what was heard in them are kept: what was stopped goes on."""
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from gridtone_engine.engine import Engine, Progress
+from gridtone_engine.engine import Engine, EngineError, Progress
 from gridtone_engine.prompt import Prompt
 from gridtone_engine.undertone.corpus import SAMPLE_RATE, Samples, make
 from gridtone_engine.undertone.engine import Undertone
@@ -46,10 +47,11 @@ class Size:
 
 
 def evaluate(undertone: Undertone, folder: Path, size: Size, report: Report = lambda _: None) -> list[Row]:
-    """All rows of the table, written to `evaluation.json` and `evaluation.md` in `folder` as well. Raises EngineError where an evaluator is missing."""
+    """All rows of the table, written to `evaluation.json` and `evaluation.md` in `folder` as well. Raises EngineError where an evaluator is missing, or the
+    folder holds tracks of other weights, sampled otherwise or of another length."""
     from gridtone_engine.composer import Composer
 
-    folder.mkdir(parents=True, exist_ok=True)
+    _claim(folder, undertone, size)
     makers: dict[str, Engine] = {"undertone": undertone, "composer": Composer()}
     questions = {language: [question(number, language, size.seconds) for number in range(size.prompts)] for language in ("en", "zh")}
     seeds = [[prompt_again(asked, seed) for seed in range(size.seeds)] for asked in questions["en"][: size.diverse_prompts]]
@@ -93,6 +95,17 @@ def evaluate(undertone: Undertone, folder: Path, size: Size, report: Report = la
     (folder / "evaluation.json").write_text(json.dumps(described, indent=1, ensure_ascii=False), encoding="utf-8")
     (folder / "evaluation.md").write_text(table.markdown(rows), encoding="utf-8")
     return rows
+
+
+def _claim(folder: Path, undertone: Undertone, size: Size) -> None:
+    """Write down whose tracks a folder holds."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = hashlib.sha256((undertone.folder / "weights.safetensors").read_bytes()).hexdigest()
+    told = {"model": undertone.model, "weights": weights, "sampling": asdict(undertone.sampling), "seconds": size.seconds}
+    record = folder / "tracks.json"
+    if record.exists() and json.loads(record.read_text("utf-8")) != told:
+        raise EngineError(f"{folder} holds tracks of something else, as {record.name} in it says: choose another folder (-o), or remove it")
+    record.write_text(json.dumps(told, indent=1), encoding="utf-8")
 
 
 def prompt_again(asked: Question, seed: int) -> Prompt:
