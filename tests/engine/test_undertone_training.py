@@ -188,6 +188,8 @@ def test_the_time_may_be_up(rendered, tmp_path):
     full, small = run / "codec.pt", run / "small.pt"
     CliRunner().invoke(train, ["carry", str(full), "-o", str(small)], catch_exceptions=False)
     assert small.stat().st_size < 0.2 * full.stat().st_size
+    with pytest.raises(EngineError, match="is no checkpoint"):
+        CliRunner().invoke(train, ["carry", str(run / "corpus" / "corpus.json"), "-o", str(small)], catch_exceptions=False)
     step = CodecTrainer(TINY, run).step
     small.replace(full)
     part = CodecTrainer(TINY, run)
@@ -251,6 +253,10 @@ def test_a_recipe_may_differ_in_a_file(tmp_path):
         ("seed: many", "'many'"),
         ("from: huge", "no recipe"),
         ("codec: 3", "group"),
+        ("sample_prompts: calm, slow", "a list like"),
+        ("codec: {middle_hz: 5}", "a list like"),
+        ("from: [", r"mine\.yaml: while parsing"),
+        ("- 1", "holds no settings"),
     ):
         file.write_text(text)
         with pytest.raises(ValueError, match=message):

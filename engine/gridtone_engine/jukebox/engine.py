@@ -156,7 +156,15 @@ class Jukebox:
         top = self._model.config.top
         codes: Codes = {}
         if prompt.continue_from is not None:
-            codes = self._model.encode(read_audio(prompt.continue_from, self._model.config.vqvae.sample_rate))
+            rate = self._model.config.vqvae.sample_rate
+            audio = read_audio(prompt.continue_from, rate)
+            if len(audio) / rate >= prompt.seconds:
+                problem = f"{prompt.continue_from} is {len(audio) / rate:.1f} s long; a track that continues it has to be longer than {prompt.seconds:g} s"
+                raise EngineError(problem)
+            try:
+                codes = self._model.encode(audio)
+            except ValueError as error:
+                raise EngineError(f"{prompt.continue_from} is too short to be continued: {error}") from error
         return Track(
             prompt.seconds,
             replace(labels[top.labels.version], total_seconds=self._total_seconds),

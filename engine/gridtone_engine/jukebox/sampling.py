@@ -1,7 +1,8 @@
 """Sampling a level: windows that overlap by what is already known, many tracks at once (section 4.2 of the paper).
 
 What is sampled depends on weights, labels, the level above, the seed and the place of a code in the track: not on which tracks share the batch, on
-where a run was interrupted, or on how many codes are asked for at a time.
+where a run was interrupted, or on how many codes are asked for at a time. In 16 or 8 bits that is up to rounding, which a batch of another size may do
+otherwise.
 """
 
 from collections import deque

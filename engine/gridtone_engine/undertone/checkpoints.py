@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -41,11 +42,15 @@ def started(recipe: Recipe) -> TorchModel | None:
 
 def carry(path: Path, output: Path) -> None:
     """Write what of a checkpoint is worth carrying to another machine: the average in 16 bits, without the optimiser. Training goes on from it, if not as
-    exactly."""
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    average = {name: value.half() if value.is_floating_point() else value for name, value in state["average"].items()}
+    exactly. Raises EngineError for a file that is none."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        average = {name: value.half() if value.is_floating_point() else value for name, value in state["average"].items()}
+        kept = {"shape": state["shape"], "step": state["step"], "average": average}
+    except (KeyError, RuntimeError, EOFError, TypeError, UnpicklingError) as error:
+        raise EngineError(f"{path} is no checkpoint of `gridtone train`: {error}") from error
     output.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"shape": state["shape"], "step": state["step"], "average": average}, output)
+    torch.save(kept, output)
 
 
 def trained_codec(recipe: Recipe, folder: Path, *, polished: bool = False) -> Codec:

@@ -246,10 +246,16 @@ def read_recipe(source: str) -> Recipe:
     if not path.is_file():
         raise ValueError(f"{source!r} is neither a recipe ({', '.join(RECIPES)}) nor a file")
     from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
 
-    said = dict(YAML(typ="safe").load(path.read_text("utf-8")) or {})
+    try:
+        said = YAML(typ="safe").load(path.read_text("utf-8")) or {}
+    except YAMLError as error:
+        raise ValueError(f"{path}: {error}") from error
+    if not isinstance(said, dict):
+        raise ValueError(f"{path} holds no settings; write, for example, `from: small`")
     start = said.pop("from", "small")
-    if start not in RECIPES:
+    if not isinstance(start, str) or start not in RECIPES:
         raise ValueError(f"{path}: no recipe is called {start!r}; there are: {', '.join(RECIPES)}")
     recipe: Recipe = changed(RECIPES[start], {"name": path.stem, **said}, str(path))
     return replace(
@@ -272,6 +278,8 @@ def changed(part: Any, said: dict[str, Any], place: str) -> Any:
                 raise ValueError(f"{place}.{name} is a group of settings, not {value!r}")
             value = changed(now, value, f"{place}.{name}")
         elif isinstance(now, tuple):
+            if not isinstance(value, list) or not all(isinstance(one, type(now[0])) for one in value):
+                raise ValueError(f"{place}.{name} is {value!r}; a list like {list(now[:3])!r} is wanted")
             value = tuple(value)
         elif isinstance(now, float) and isinstance(value, int):
             value = float(value)

@@ -49,7 +49,7 @@ class Undertone:
 
         * `runtime`: onnxruntime in 8 bits on the CPU, or torch, on `device` (`cuda` where there is one)
         * `threads`: of the CPU; beside other work one is faster than two
-        * `batch`: tracks at once; None: 64 if `device` is cuda, else 1. In 8 bits and in bfloat16 rounding depends on who is sampled together: only alone is
+        * `batch`: tracks at once; None: 64 on cuda, else 1. In 8 bits and in bfloat16 rounding depends on who is sampled together: only alone is
           a track the same to the last sample whatever else is asked for
         * `guidance`: how closely the prompt is followed; 1 leaves it to the model and is twice as fast
         """
@@ -69,7 +69,7 @@ class Undertone:
         self._model = _open(folder, runtime, device, threads)
         described = json.loads((folder / "undertone.json").read_text("utf-8"))
         self.model, self.licence = str(described["model"]), str(described["licence"])
-        self._batch = batch or (64 if device and device.startswith("cuda") else 1)
+        self._batch = batch or self._model.tracks_at_once
         self.sampling = Sampling(guidance, temperature, top_p)
         self.codec_config = self._model.codec_config
         self.sample_rate = self.codec_config.sample_rate
@@ -112,7 +112,10 @@ class Undertone:
             while ready := self._ready(codes, wanted, given):
                 if cancelled():
                     return
-                for samples in self._played(np.array([codes[track] for track in ready]).swapaxes(1, 2)):
+                tracks = self._played(np.array([codes[track] for track in ready]).swapaxes(1, 2), cancelled)
+                if tracks is None:
+                    return
+                for samples in tracks:
                     yield self._rendition(prompts[given], asked[given], samples, primes[given])
                     given += 1
             if cancelled():
@@ -168,7 +171,9 @@ class Undertone:
     def heard_again(self, audio: NDArray[np.float32]) -> tuple[Codes, NDArray[np.float32]]:
         """Audio (2, frames) at `sample_rate` as the codes that the prior knows, (codebooks, frames of codes), and as what they sound like."""
         codes = self._model.encode(audio[None])
-        return codes[0], np.clip(self._played(codes)[0], -1, 1)
+        audio_again = self._played(codes)
+        assert audio_again is not None  # nobody cancels
+        return codes[0], np.clip(audio_again[0], -1, 1)
 
     def _asked(self, prompt: Prompt) -> Asked:
         if not 1 <= prompt.seconds <= 3600:
@@ -196,12 +201,14 @@ class Undertone:
         following = range(given, min(given + self._batch, len(wanted)))
         return range(given, given + len([*takewhile(lambda track: len(codes[track]) == wanted[track] == wanted[given], following)]))
 
-    def _played(self, codes: Codes) -> NDArray[np.float32]:
-        """Tracks (tracks, codebooks, frames) as sound, (tracks, 2, samples)."""
+    def _played(self, codes: Codes, cancelled: Callable[[], bool] = lambda: False) -> NDArray[np.float32] | None:
+        """Tracks (tracks, codebooks, frames) as sound, (tracks, 2, samples); None if it was cancelled."""
         tracks, _, count = codes.shape
-        synthesis = self._model.synthesis(tracks)
-        stretches = (decode_stretch(self._model, codes, start, min(count, start + DECODED_AT_ONCE)) for start in range(0, count, DECODED_AT_ONCE))
-        pieces = [synthesis.play(levels) for levels in stretches]
+        synthesis, pieces = self._model.synthesis(tracks), []
+        for start in range(0, count, DECODED_AT_ONCE):
+            if cancelled():
+                return None
+            pieces.append(synthesis.play(decode_stretch(self._model, codes, start, min(count, start + DECODED_AT_ONCE))))
         return np.concatenate([*pieces, synthesis.rest()], axis=2)
 
     def _rendition(self, prompt: Prompt, asked: Asked, samples: NDArray[np.float32], prime: Codes | None) -> Rendition:

@@ -56,6 +56,8 @@ class Model(Protocol):
 
     codec_config: CodecConfig
     prior_config: PriorConfig
+    tracks_at_once: int
+    """Where nobody says how many: a GPU is only fast with many."""
 
     def encode(self, audio: Floats) -> Codes:
         """Audio (batch, 2, samples) at the codec's rate to codes (batch, codebooks, frames)."""

@@ -43,6 +43,8 @@ class OnnxSteps:
 
 
 class OnnxModel:
+    tracks_at_once = 1
+
     def __init__(self, folder: Path, threads: int = 1) -> None:
         """Raises EngineError if a file is missing or cannot be read."""
         self.codec_config, self.prior_config = read_shapes(folder)

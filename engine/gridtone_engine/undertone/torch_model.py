@@ -106,6 +106,7 @@ class TorchModel:
         self.codec, self.prior = codec.eval(), prior.eval()
         self.codec_config, self.prior_config = codec.config, prior.config
         self._device, self._dtype = codec.window.device, prior.norm.weight.dtype
+        self.tracks_at_once = 64 if self._device.type == "cuda" else 1
 
     @classmethod
     def load(cls, folder: Path, device: str | None = None, threads: int = 1) -> "TorchModel":
