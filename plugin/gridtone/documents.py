@@ -122,7 +122,7 @@ class Document:
             raise DocumentError([self._syntax_problem(error)]) from error
         except ReaderError as error:
             raise DocumentError([self._problem_at(error.position, f"the character {chr(error.character)!r} may not stand in YAML", "delete it")]) from error
-        except (YAMLError, ValueError) as error:
+        except (YAMLError, ValueError, OverflowError) as error:
             raise DocumentError([self._problem_at(0, f"not YAML: {error}")]) from error
         except RecursionError as error:
             raise DocumentError([self._problem_at(0, "nested too deeply", f"at most {MAX_DEPTH} levels")]) from error
@@ -214,8 +214,9 @@ class Document:
                     return self._yaml.constructor.construct_yaml_int(node)
                 case "float":
                     return self._yaml.constructor.construct_yaml_float(node)
-        except ValueError:
-            self._problems.append(self._problem_at(node.start_mark.index, f"`{_short(node.value)}` is not a number that can be read"))
+        except (ValueError, LookupError, ArithmeticError):  # what a tag such as `!!bool` makes of a text is not checked before
+            meant, fix = ("true or false", "write one of them") if kind == "bool" else ("a number that can be read", "")
+            self._problems.append(self._problem_at(node.start_mark.index, f"`{_short(node.value)}` is not {meant}", fix))
             return None
         self._problems.append(self._problem_at(node.start_mark.index, f"the tag {_short(str(node.tag))} is not known", "quote text that begins with !"))
         return None

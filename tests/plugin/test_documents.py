@@ -128,6 +128,12 @@ BAD = [
     ("prompt: steady", 'prompt: "steady', 31, 13, "not YAML", "close the quote"),
     ("prompt: steady", "prompt: @steady", 31, 13, "not YAML", "quote a text that begins with @"),
     ("prompt: steady", "prompt: !steady x", 31, 13, "the tag !steady is not known", "quote"),
+    ("on_stale: false", "on_stale: !!bool maybe", 28, 15, "`maybe` is not true or false", "write one"),
+    ("priority: 10", 'priority: !!int ""', 17, 15, "is not a number that can be read", ""),
+    ("priority: 10", "priority: !!int -_", 17, 15, "`-_` is not a number that can be read", ""),
+    ("energy: 0.2", 'energy: !!float ""', 22, 63, "is not a number that can be read", ""),
+    ("energy: 0.2", f"energy: !!float {'9:' * 300}9", 22, 63, "is not a number that can be read", ""),
+    ("  busy:", "  !!bool maybe:", 23, 3, "`maybe` is not true or false", "write one"),
     ("prompt: steady", "prompt: [a, b]", 31, 13, "must be a mapping", "key: value"),
     ("states:\n", "states: []\nold:\n", 13, 9, "must be a mapping", "key: value"),
     ("fallback: day", "fallback: day\n---\nx: 1", 33, 1, "another document", "delete the `---`"),
@@ -208,6 +214,7 @@ def test_hostile_yaml_is_refused() -> None:
         ("a: " + "9" * 5000, "not a number that can be read"),
         ("a: !!python/object/apply:os.system [ls]", "not a"),
         ("a: \x07", "may not stand in YAML"),
+        ('a: "\\UFFFFFFFF"', "not YAML"),
     ):
         with pytest.raises(DocumentError, match=message):
             parse_document(text, Rules)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import requests
 
+from gridtone.config import Site
 from gridtone.editing.helper import Helper
 from gridtone.editing.views import HelperError
 from gridtone.proving.check import check_file
@@ -178,6 +179,28 @@ def test_a_broken_file_is_shown_and_can_be_mended(running: RuleSite) -> None:
     assert running.saved()["problem"] == ""
 
 
+@pytest.mark.parametrize("value", ["!!bool maybe", '!!int ""', '!!float ""', '"\\UFFFFFFFF"'])
+def test_no_save_is_invisible(running: RuleSite, value: str) -> None:
+    running.rules.write_text(RULES.replace("priority: 20", f"priority: {value}"))
+    until(lambda: running.saved()["problem"])
+    assert f"{running.rules}:" in running.saved()["problem"]
+
+
+def test_nor_is_one_that_nobody_expected(running: RuleSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(site: Site) -> Rules:
+        raise KeyError("maybe")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Site, "load_rules", fail)
+        running.rules.write_text(WARMER)
+        until(lambda: running.saved()["problem"])
+    assert running.saved()["problem"] == f"{running.rules} cannot be read (KeyError: 'maybe'); see the log"
+    assert not running.saved()["in_force"]
+    running.rules.write_text(WARMER + "\n")
+    running.follows("load > 85 %")
+    assert running.saved()["problem"] == ""
+
+
 def test_a_file_that_can_be_written_but_not_replaced(running: RuleSite, monkeypatch: pytest.MonkeyPatch) -> None:
     """As where a container mounts the one file."""
 
@@ -277,6 +300,9 @@ def test_rules_in_the_sites_file_are_shown_and_not_edited(tmp_path: Path) -> Non
         site.config.write_text(site.config.read_text().replace("load > 80 %", "load > 83 %"))
         site.follows("load > 83 %")
         until(lambda: len(site.versions()) == 2, seen=site.versions)
+        site.config.write_text(f"data: {site.data}\nserver: {{port: 0}}\n")
+        until(lambda: site.saved()["text"] == "")
+        site.follows("(dead_buses >= 1 or lost_load > 0.5 MW) and restoring < 0.5")  # as after a restart: the pack, since nothing else is said
 
 
 def test_a_listener_reads_and_an_editor_writes(site: RuleSite) -> None:

@@ -96,12 +96,16 @@ class RulesFile:
             return None
         self._stamp = stamp
         self.news = True
-        fingerprint = self._fingerprint()
         try:
+            fingerprint = self._fingerprint()
             rules = load_site(self._config).load_rules() if isinstance(self._site.rules, Rules) else self._site.load_rules()
         except DocumentError as error:
             self.problem = str(error)
             log.error("the rules were not taken over, those before them stay in force:\n%s", error)
+            return None
+        except Exception as error:  # whatever it is, whoever saved must see that the save is not in force
+            self.problem = f"{self.path()} cannot be read ({type(error).__name__}: {error}); see the log"
+            log.exception("the rules were not taken over, those before them stay in force")
             return None
         self.problem, self.taken_over = "", fingerprint
         log.info("rules reloaded from %s", self.path())
@@ -128,4 +132,5 @@ class RulesFile:
 
 def _inline(config: Path) -> str:
     """The rules that stand in a site's file."""
-    return textwrap.dedent(read_document(config).source(("rules",)))
+    document = read_document(config)
+    return textwrap.dedent(document.source(("rules",))) if ("rules",) in document else ""
