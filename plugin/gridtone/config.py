@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
-from ruamel.yaml import YAML
 
 from gridtone.alarms.settings import AlarmSettings
 from gridtone.conductor import ConductorSettings
@@ -14,7 +13,7 @@ from gridtone.documents import Document, DocumentError, Problem, read_document
 from gridtone.gate.limits import GateLimits
 from gridtone.library.settings import LibrarySettings
 from gridtone.room.settings import RoomSettings
-from gridtone.rules import Rules
+from gridtone.rules import Rules, pack_file
 from gridtone.rules.source import Pack, RulesSource, hurried, own_copy, read_source
 from gridtone.server import ServerSettings
 from gridtone.stock.settings import StockSettings
@@ -72,20 +71,34 @@ def load_site(path: Path | None, environment: Mapping[str, str] = os.environ) ->
     for name in overrides:
         _override(document, name, environment[name])
     try:
-        return document.validate(Site)
+        site = document.validate(Site)
+        _check_pack(document, site)
     except DocumentError as error:
         if not overrides:
             raise
         hint = Problem(document.file, 1, 1, f"settings from the environment are in force too: {', '.join(overrides)}")
         raise DocumentError([*error.problems, hint]) from error
+    return site
+
+
+def _check_pack(document: Document, site: Site) -> None:
+    """Here, where the document is at hand, so that an unknown pack has a file, a line and a column."""
+    if isinstance(site.rules, Pack) and not site.rules_file():
+        try:
+            pack_file(site.rules.pack)
+        except ValueError as error:
+            raise DocumentError([document.problem(("rules", "pack"), str(error))]) from error
 
 
 def _override(document: Document, name: str, text: str) -> None:
     """`GRIDTONE_SERVER__PORT=9000` is `server: {port: 9000}`; the text is read as YAML."""
     *above, last = name.removeprefix(PREFIX).lower().split("__")
     settings = document.data
+    if not isinstance(settings, dict):
+        raise DocumentError([document.problem((), f"{name} cannot be applied: this file is not a mapping of settings", "write `key: value` lines")])
     for key in above:
         settings = settings.setdefault(key, {})
         if not isinstance(settings, dict):
             raise DocumentError([Problem(document.file, 1, 1, f"{name} cannot be applied: `{key}` is not a group of settings", "mind the double underscores")])
-    settings[last] = YAML(typ="safe", pure=True).load(text)
+    value = Document(text, Path(name))
+    settings[last] = value.data if () in value else None

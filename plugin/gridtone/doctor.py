@@ -61,7 +61,7 @@ def examine(config: Path | None) -> list[Check]:
     try:
         site = load_site(config)
         rules = site.load_rules()
-    except DocumentError as error:
+    except (DocumentError, ValueError) as error:
         return [*machine, Check("settings", "fail", str(error), "correct what is named and run `gridtone check FILE`")]
     settings = Check("settings", "ok", f"{config or 'defaults'}: {len(rules.signals)} signals, {len(rules.states)} states")
     return [*machine, settings, check_data_folder(site), check_library(site), check_port(site.server, site.data), *check_engines(site), *check_sources(site)]

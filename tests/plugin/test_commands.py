@@ -75,6 +75,40 @@ def test_the_environment_overrides_the_file(tmp_path: Path):
         load_site(None, {"GRIDTONE_DATA": "a", "GRIDTONE_DATA__X": "9000"})
 
 
+@pytest.mark.parametrize(
+    ("text", "name", "value", "message"),
+    [
+        ("", "GRIDTONE_SERVER__PORT", "[1", "GRIDTONE_SERVER__PORT:1:1: not YAML"),
+        ("", "GRIDTONE_SERVER__PORT", "!!bool maybe", "GRIDTONE_SERVER__PORT:1:1: `maybe` is not true or false"),
+        ("", "GRIDTONE_SERVER__PORT", "*a", "GRIDTONE_SERVER__PORT:1:1: not YAML"),
+        ("# a list\n- server\n", "GRIDTONE_DATA", "x", "site.yaml:2:1: GRIDTONE_DATA cannot be applied: this file is not a mapping"),
+        ("- server\n", "GRIDTONE_SERVER__PORT", "1", "site.yaml:1:1: GRIDTONE_SERVER__PORT cannot be applied"),
+        ("server:\n", "GRIDTONE_SERVER__PORT", "1", "GRIDTONE_SERVER__PORT cannot be applied: `server` is not a group of settings"),
+        ("", "GRIDTONE_RULES__PACK", "nope", "settings from the environment are in force too: GRIDTONE_RULES__PACK"),
+    ],
+)
+def test_an_override_that_cannot_be_applied_is_named(tmp_path: Path, text: str, name: str, value: str, message: str):
+    (tmp_path / "site.yaml").write_text(text)
+    with pytest.raises(DocumentError) as error:
+        load_site(tmp_path / "site.yaml", {name: value})
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("value", ["", "# nothing", "~"])
+def test_an_override_may_say_nothing(value: str):
+    assert load_site(None, {"GRIDTONE_STOCK__REFRESH": value}).stock.refresh is None
+
+
+def test_an_unknown_pack_has_a_place_and_does_not_keep_others_from_being_checked(tmp_path: Path):
+    (tmp_path / "a.yaml").write_text("data: data\nrules: {pack: nope}\n")
+    (tmp_path / "b.yaml").write_text("server: {port: 1}\n")
+    run = gridtone("check", "a.yaml", "b.yaml", cwd=tmp_path)
+    assert run.returncode == 1 and "a.yaml:2:15: no rules pack is called 'nope'" in run.stderr
+    assert "b.yaml: good site" in run.stdout
+    run = gridtone("serve", "--config", "a.yaml", cwd=tmp_path)
+    assert run.returncode == 1 and "a.yaml:2:15: no rules pack is called 'nope'" in run.stderr
+
+
 def test_secrets_of_a_site_are_not_in_its_schema_defaults_or_dump(tmp_path: Path):
     (tmp_path / "password").write_text("hunter2-hunter2\n")
     file = tmp_path / "site.yaml"

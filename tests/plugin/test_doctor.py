@@ -164,3 +164,9 @@ def test_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     result = CliRunner().invoke(main, ["doctor", "--config", str(bad)])
     assert result.exit_code == 1
     assert "prot" in result.output and "gridtone check" in result.output and "✗" in result.output
+
+    bad.write_text("rules: {pack: nope}\n")
+    result = CliRunner().invoke(main, ["doctor", "--config", str(bad), "--json"])
+    checks = {check["name"]: check for check in json.loads(result.output)}
+    assert result.exit_code == 1 and checks["packages"]["status"] == "ok"
+    assert checks["settings"]["status"] == "fail" and "bad.yaml:1:15: no rules pack is called 'nope'" in checks["settings"]["detail"]
