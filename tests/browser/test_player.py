@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 from scipy import signal as dsp
 
 from browsing import chromium, listen_to_console
@@ -276,6 +276,70 @@ def test_a_track_without_opus_plays_from_flac_and_one_without_audio_says_so(brow
     until_tone(page, 440)
     backend.give("play", backend.add_track(chord([550], 60), codecs=()))
     page.get_by_text("This track cannot be played here").wait_for()
+    assert page.complaints == []  # type: ignore[attr-defined]
+    page.context.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["missing", "hanging"])
+def test_no_mood_outlives_its_state_though_the_next_track_does_not_come(browser: Browser, backend: MemoryBackend, url: str, how: str) -> None:
+    page = open_page(browser, url, allowed=("404",), bypass_csp=True)
+    backend.give("play", backend.add_track(chord([440], 120), codecs=("flac",)))
+    enable(page)
+    until_tone(page, 440)
+    late = backend.add_track(chord([660], 120), codecs=("flac",))
+    if how == "hanging":
+        page.route(f"**/tracks/{late.id}/audio*", lambda route: None)
+    else:
+        audio = backend.audio.pop((late.id, "flac"))
+    backend.show("alert")
+    samples, rate = recording(page, lambda: backend.give("play", late), until=lambda samples, _rate: level(samples) < SILENT_DB)
+    loud = levels(samples, rate, 0.02)
+    last_full = int(np.flatnonzero(loud > loud.max() - 1)[-1])
+    assert 0.3 / 0.02 < np.argmax(loud[last_full:] < SILENT_DB) <= 1 / 0.02, "it fades, and within a second"
+    assert loudest_above_6_khz(samples, rate) < 10 ** (-60 / 20), "a click"
+    if how == "hanging":
+        page.unroute(f"**/tracks/{late.id}/audio*")
+    else:
+        backend.audio[late.id, "flac"] = audio
+    until_tone(page, 660)
+    assert page.complaints == []  # type: ignore[attr-defined]
+    page.context.close()
+
+
+@pytest.mark.slow
+def test_within_a_state_the_music_goes_on_while_the_next_track_does_not_come(browser: Browser, backend: MemoryBackend, url: str) -> None:
+    page = open_page(browser, url, allowed=("404",), bypass_csp=True)
+    backend.give("play", backend.add_track(chord([440], 120), codecs=("flac",)))
+    enable(page)
+    until_tone(page, 440)
+    late = backend.add_track(chord([660], 120), codecs=("flac",))
+    audio = backend.audio.pop((late.id, "flac"))
+
+    def miss() -> None:
+        backend.give("play", late)
+        page.get_by_text("This track cannot be played here").wait_for()
+        page.wait_for_timeout(4000)
+
+    measured = levels(*recording(page, miss), 0.1)
+    assert np.ptp(measured) < 1, "it fell silent"
+    backend.audio[late.id, "flac"] = audio
+    until_heard(page, lambda samples, rate: tone(samples, rate, 660) > tone(samples, rate, 440) + 40, "the next track")
+    assert page.complaints == []  # type: ignore[attr-defined]
+    page.context.close()
+
+
+@pytest.mark.slow
+def test_audio_that_hangs_is_asked_for_again(browser: Browser, backend: MemoryBackend, url: str) -> None:
+    page = open_page(browser, url, allowed=("ERR_",))
+    page.evaluate("AbortSignal.timeout = (timeout => milliseconds => timeout.call(AbortSignal, milliseconds / 60))(AbortSignal.timeout)")
+    track = backend.add_track(chord([440], 120))
+    held: list[Route] = []
+    page.route(f"**/tracks/{track.id}/audio*", lambda route: held.append(route) if not held else route.continue_(), times=2)
+    backend.give("play", track)
+    enable(page)
+    until_tone(page, 440)
+    assert held, "nothing hung"
     assert page.complaints == []  # type: ignore[attr-defined]
     page.context.close()
 

@@ -125,6 +125,23 @@ def test_silence_when_the_service_stands_still_though_it_answers(page: Page, bac
     until_tone(page, 440)
 
 
+@pytest.mark.parametrize("events_held_back", [False, True])
+def test_no_mood_outlives_its_state_though_the_next_track_does_not_come(page: Page, backend: MemoryBackend, grafana: Grafana, events_held_back: bool) -> None:
+    grafana.events_held_back = events_held_back
+    backend.give("play", steady(backend, 440))
+    show(page, FULL)
+    play(page)
+    until_tone(page, 440)
+    late = steady(backend, 660)
+    audio = backend.audio.pop((late.id, "flac"))
+    backend.show("emergency")
+    backend.give("play", late)
+    until_silent(page)
+    expect(page.get_by_text("This track cannot be played")).to_be_visible()
+    backend.audio[late.id, "flac"] = audio
+    until_tone(page, 660)
+
+
 def test_a_change_at_the_broker_changes_the_music(browser: Browser, tmp_path: Path) -> None:
     """The real service, a real broker: from the publish to another track in the browser."""
     with start_broker(free_port()) as broker, gridtone_serve(tmp_path, broker.port) as service, grafana_before(service) as grafana:

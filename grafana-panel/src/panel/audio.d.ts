@@ -4,7 +4,7 @@ declare module '*/player/audio.js' {
   export class AudioEngine {
     constructor(
       clock: import('./clock').Clock,
-      fetchAudio: (trackId: string, codec: 'opus' | 'flac') => Promise<ArrayBuffer | null>,
+      fetchAudio: (trackId: string, codec: 'opus' | 'flac', limit: AbortSignal) => Promise<ArrayBuffer | null>,
       onchange: () => void
     );
     readonly status: { sound: 'off' | 'on' | 'refused'; problem: '' | 'no_audio' | 'no_network' };

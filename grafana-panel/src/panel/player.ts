@@ -71,7 +71,7 @@ export class Player {
 
   constructor(proxyUrl: string) {
     this.service = new Service(proxyUrl);
-    this.engine = new AudioEngine(this.clock, (id, codec) => this.service.audio(id, codec), () => this.showSound());
+    this.engine = new AudioEngine(this.clock, (id, codec, limit) => this.service.audio(id, codec, limit), () => this.showSound());
     this.connection = new Connection(this.service, this.clock, {
       cue: (cue) => this.follow(cue),
       standing: (standing) => this.show({ standing }),

@@ -1,5 +1,5 @@
 import { getBackendSrv, isFetchError, type BackendSrvRequest } from '@grafana/runtime';
-import { lastValueFrom } from 'rxjs';
+import { fromEvent, lastValueFrom, takeUntil } from 'rxjs';
 
 export interface Answer<T> {
   data: T;
@@ -25,11 +25,12 @@ export class Service {
     return (await this.ask<T>(path, params)).data;
   }
 
-  /** null where the service has no such audio. Throws TypeError where the network is the reason. */
-  async audio(trackId: string, codec: 'opus' | 'flac'): Promise<ArrayBuffer | null> {
+  /** null where the service has no such audio. Throws TypeError where the network is the reason, or `limit` came first. */
+  async audio(trackId: string, codec: 'opus' | 'flac', limit: AbortSignal): Promise<ArrayBuffer | null> {
     try {
       const url = `${this.base}/tracks/${trackId}/audio`;
-      return (await this.fetch<ArrayBuffer>({ url, params: { codec }, responseType: 'arraybuffer' })).data;
+      const request: BackendSrvRequest = { url, params: { codec }, responseType: 'arraybuffer', showErrorAlert: false };
+      return (await lastValueFrom(getBackendSrv().fetch<ArrayBuffer>(request).pipe(takeUntil(fromEvent(limit, 'abort'))))).data;
     } catch (error) {
       if (isFetchError(error) && error.status === 404) {
         return null;

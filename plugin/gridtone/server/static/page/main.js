@@ -24,8 +24,8 @@ let standing, cue, previousCue, alarms, states, sampler, adapters, history;
 let status = "connecting";
 let muted = localStorage.getItem("gridtone.muted") === "true";
 
-async function fetchAudio(trackId, codec) {
-  const response = await fetch(`/api/v1/tracks/${trackId}/audio?codec=${codec}`);
+async function fetchAudio(trackId, codec, limit) {
+  const response = await fetch(`/api/v1/tracks/${trackId}/audio?codec=${codec}`, { signal: limit });
   return response.ok ? response.arrayBuffer() : null;
 }
 

@@ -6,6 +6,8 @@ const SILENCE_FADE_SECONDS = 1;
 const CUT_SECONDS = 0.05;
 const LEAD_SECONDS = 0.1; // the audio thread runs on while a busy machine schedules: a cut that began before would begin in its middle, with a click
 const RETRY_MILLISECONDS = 3000;
+const OVERDUE_MILLISECONDS = 2000; // that the music of a state may go on after it, for want of the next track
+const FETCH_MILLISECONDS = 60_000; // three minutes of Opus on a link that has three times the room
 const MOST_BUFFERS = 3;
 const HEAD_BYTES = 192 * 1024; // some 12 s of music, decoded in a fifteenth of the time of three minutes
 const SEAM_SECONDS = 0.5; // ahead, so that a busy machine has both sources in place in time
@@ -24,10 +26,11 @@ export class AudioEngine {
   #sound = "off";
   #problem = "";
   #round = 0;
+  #soughtRound = -1; // the one that looked for a track: it plays, or is tried again
 
   /**
    * @param {ServiceClock} clock
-   * @param {(trackId: string, codec: "opus" | "flac") => Promise<ArrayBuffer | null>} fetchAudio null where there is no such audio
+   * @param {(trackId: string, codec: "opus" | "flac", limit: AbortSignal) => Promise<ArrayBuffer | null>} fetchAudio null where there is no such audio
    * @param {() => void} onchange `status` changed
    */
   constructor(clock, fetchAudio, onchange = () => {}) {
@@ -75,10 +78,16 @@ export class AudioEngine {
   follow(cue) {
     const last = this.#cue;
     if (last && cue.id < last.id && cue.time < last.time) return; // an old event, told again after a reconnection
-    const goesOn = last && cue.time === last.time && cue.track?.id === last.track?.id && this.#decks.length;
     this.#cue = cue;
-    if (goesOn) this.#setDuck();
-    else this.#apply();
+    if (last && goesOn(cue, last)) {
+      for (const deck of this.#decks) if (goesOn(cue, deck.cue)) deck.cue = cue;
+      if (this.#soughtRound === this.#round) this.#setDuck();
+      else this.#apply();
+      return;
+    }
+    const old = this.#decks.filter((deck) => deck.cue.state !== cue.state);
+    if (old.length) setTimeout(() => this.#endOverdue(old), OVERDUE_MILLISECONDS + 1000 * Math.max(0, cue.time - this.clock.now()));
+    this.#apply();
   }
 
   /** Nothing has been heard of the service: no music may claim that all is well. */
@@ -132,16 +141,28 @@ export class AudioEngine {
       this.#stopAll(Math.min(SILENCE_FADE_SECONDS, cue.crossfade_seconds));
       return;
     }
+    this.#soughtRound = round;
     const buffer = await this.#load(cue.track.id, (head) => round === this.#round && this.#playHead(cue, head));
     if (round !== this.#round) return;
     if (!buffer) {
       setTimeout(() => round === this.#round && this.#apply(), RETRY_MILLISECONDS);
       return;
     }
-    const begun = this.#decks.find((deck) => deck.cue === cue);
+    const begun = this.#decks.find((deck) => goesOn(cue, deck.cue));
     if (begun) this.#goOn(begun, buffer);
     else this.#play(cue, buffer);
     if (cue.upcoming) await this.#load(cue.upcoming.id);
+  }
+
+  /** No mood outlives its state because the next track does not come. Music of the same state may go on until it is there. */
+  #endOverdue(old) {
+    const now = this.#context.currentTime;
+    if (this.#decks.some((deck) => goesOn(this.#cue, deck.cue) && deck.start <= now)) return;
+    const over = this.#decks.filter((deck) => old.includes(deck) && deck.cue.state !== this.#cue.state);
+    if (!over.length) return;
+    for (const deck of over) this.#end(deck, now, SILENCE_FADE_SECONDS);
+    this.#decks = this.#decks.filter((deck) => !over.includes(deck));
+    if (!this.#problem) this.#tell("no_network");
   }
 
   #playHead(cue, head) {
@@ -242,8 +263,9 @@ export class AudioEngine {
   async #decode(id, onhead) {
     let problem = "no_audio";
     for (const codec of ["opus", "flac"]) {
+      const limit = AbortSignal.timeout(FETCH_MILLISECONDS);
       try {
-        const bytes = await this.fetchAudio(id, codec);
+        const bytes = await this.fetchAudio(id, codec, limit);
         if (onhead && codec === "opus" && bytes?.byteLength > 2 * HEAD_BYTES) {
           // A browser that decodes whole files only has no head.
           await this.#context.decodeAudioData(bytes.slice(0, HEAD_BYTES)).then(onhead, () => {});
@@ -255,7 +277,8 @@ export class AudioEngine {
           return buffer;
         }
       } catch (error) {
-        if (error instanceof TypeError) problem = "no_network"; // what fetch throws; a codec that the browser lacks is an EncodingError
+        if (error instanceof TypeError || limit.aborted) problem = "no_network"; // what fetch throws; a codec that the browser lacks is an EncodingError
+        if (limit.aborted) break; // FLAC is five times as large
       }
     }
     this.#tell(problem);
@@ -267,4 +290,9 @@ export class AudioEngine {
     this.#problem = problem;
     this.onchange();
   }
+}
+
+/** Whether a cue says again what another said, turned up or down at most: what plays goes on. */
+function goesOn(cue, other) {
+  return cue.time === other.time && cue.track?.id === other.track?.id;
 }
