@@ -155,6 +155,11 @@ class Conductor:
             return self._issue(self.cue)
         return cue
 
+    def set_back(self, seconds: float) -> Cue:
+        """The clock was set back by so much: what plays goes on, by a cue that says so in the new time."""
+        self._changed_at -= seconds
+        return self._issue(replace(self.cue, time=self.cue.time - seconds))
+
     def _follow(self, standing: Standing, now: float) -> Cue | None:
         playing = self.cue.track
         if self.cue.state == standing.state:

@@ -11,7 +11,7 @@ import re
 import threading
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,12 @@ class Recent:
 
     def due(self, now: float) -> bool:
         return self._hours > 0 and now >= self._due
+
+    def set_back(self, seconds: float) -> None:
+        """The clock was set back by so much. What is in files stays as it was written."""
+        with self._lock:
+            self._due -= seconds
+            self._looks = [replace(look, time=look.time - seconds, times=look.times - seconds) for look in self._looks]
 
     def look(self, evaluator: Evaluator, now: float) -> None:
         """Note what changed. The evaluator must stand still for so long: milliseconds."""

@@ -4,6 +4,7 @@ One lock orders what happens to the grid and to the music; under it, everything 
 """
 
 import logging
+import math
 import threading
 import time
 from collections import Counter
@@ -16,6 +17,7 @@ from prometheus_client import Gauge as Metric
 
 from gridtone.alarms import AlarmBoard, AlarmsView
 from gridtone.audited import record_rules, record_start
+from gridtone.clock import Clock
 from gridtone.conductor import Conductor
 from gridtone.config import Site
 from gridtone.cue import Cue
@@ -73,7 +75,8 @@ class Service:
         self._lock = threading.RLock()
         self._closing = threading.Event()
         self._ticked_at = time.monotonic()
-        now = self._opened = time.time()
+        self._clock = Clock()
+        now = self._opened = self._clock.look()[0]
         self._evaluator = Evaluator(rules, now)
         self._trends = Trends()
         self._recent = Recent(site.data / "readings", site.library.readings_hours)
@@ -109,7 +112,7 @@ class Service:
         self._threads.append(threading.Thread(target=self._watch_clock, name="clock", daemon=True))
         self._threads.append(threading.Thread(target=self._keep_readings, name="readings", daemon=True))
         if last := self._library.last_state():
-            self._evaluator.resume(last.state, last.start)
+            self._evaluator.resume(last.state, min(last.start, now))
         self._standing = self._evaluator.standing(now)
         if self._standing.state != NO_DATA:
             self._unwritten = self._standing
@@ -150,12 +153,12 @@ class Service:
 
     def standing(self) -> Standing:
         with self._lock:
-            return self._evaluator.standing(time.time())
+            return self._evaluator.standing(self._now())
 
     def explain(self) -> Explanation:
         forecast = self.forecast()
         with self._lock:
-            now = time.time()
+            now = self._now()
             return replace(explain(self._evaluator, now, cleared_in(self._evaluator, self._trends, now)), alarms=self._room.view(now), forecast=forecast)
 
     def cue(self) -> Cue:
@@ -166,14 +169,14 @@ class Service:
 
     def alarms(self) -> AlarmsView:
         with self._lock:
-            return self._room.view(time.time())
+            return self._room.view(self._now())
 
     def speech_token(self) -> str | None:
         return self._room.speech_token()
 
     def speak(self, who: str, pressed: bool) -> bool:
         with self._lock:
-            now = time.time()
+            now = self._now()
             done = self._room.speak(who, pressed, now)
             self._take(None, now)
         return done
@@ -246,7 +249,7 @@ class Service:
             for batch in adapter.batches():
                 try:
                     with self._lock:
-                        now = time.time()
+                        now = self._now()
                         self._room.alarms.take(adapter.name, batch, now)
                         self._take(self._evaluator.ingest(batch, now), now)
                 except Exception:
@@ -267,12 +270,12 @@ class Service:
 
     def _watch_clock(self) -> None:
         """What happens because time passes: staleness, dwell, the end of a track, a saved rules file, an adapter that lost its source."""
-        watched_at = looked_at = 0.0
+        watched_at = looked_at = -math.inf
         connected: dict[str, bool] = {}
         while not self._closing.wait(TICK_SECONDS):
             try:
                 with self._lock:
-                    now = time.time()
+                    now = self._now()
                     healths = self.adapters()
                     self._room.alarms.lose(health.name for health in healths if not health.connected)
                     self._room.alarms.miss({health.name: health.dropped for health in healths}, now)
@@ -282,16 +285,16 @@ class Service:
                         self.events.publish("alarms", news)
                     self._measure(now)
                     self._trends.record(self._evaluator.values(), now)
-                if now >= watched_at + WATCH_SECONDS:
-                    watched_at = now
+                if time.monotonic() >= watched_at + WATCH_SECONDS:
+                    watched_at = time.monotonic()
                     self._reload_rules()
                     connected = self._watch_adapters(connected)
                     self._keep_room()
                     self._write_state()
-                if now >= looked_at + RAMP_SECONDS:
-                    looked_at = now
+                if time.monotonic() >= looked_at + RAMP_SECONDS:
+                    looked_at = time.monotonic()
                     with self._lock:
-                        ramps = reached_in(self._evaluator, self._trends, now)
+                        ramps = reached_in(self._evaluator, self._trends, self._now())
                     self._stock.set_ramps(ramps)
                 self._ticked_at = time.monotonic()
             except Exception:
@@ -301,14 +304,32 @@ class Service:
         """For the replay on the rules page. A disk that is full costs those readings, nothing else."""
         while True:
             ending = self._closing.wait(LOOKING_SECONDS)
-            now = time.time()
-            if self._recent.due(now):
-                with self._lock:
+            with self._lock:
+                now = self._now()
+                if self._recent.due(now):
                     self._recent.look(self._evaluator, now)
             if ending or self._recent.full(now):
                 self._recent.write()
             if ending:
                 return
+
+    def _now(self) -> float:
+        """The time, for whoever holds the lock. Where the clock was set back, all that is compared with it goes along, or it would stand still for so long."""
+        now, seconds = self._clock.look()
+        if seconds:
+            log.warning("the system clock was set back by %.1f s: what was measured or waits stays as old as it was", seconds)
+            self._evaluator.set_back(seconds)
+            self._room.set_back(seconds)
+            self._trends.set_back(seconds)
+            self._recent.set_back(seconds)
+            self._opened -= seconds
+            self._standing = self._evaluator.standing(now)
+            self._unwritten = self._unwritten and self._standing
+            cue = self._conductor.set_back(seconds)
+            self.events.publish("state", self._standing)
+            self.events.publish("cue", cue)
+            self._library.record_cue(cue)
+        return now
 
     def _take(self, standing: Standing | None, now: float) -> None:
         if standing:
@@ -347,7 +368,7 @@ class Service:
         rules = self._watched.changed()
         if rules:
             with self._lock:
-                now = time.time()
+                now = self._now()
                 standing = self._evaluator.swap(rules, now) or self._evaluator.standing(now)
                 self._need(rules)
                 self._take(standing, now)

@@ -46,6 +46,10 @@ class Trends:
             self._values[name][slot] = math.nan if value is None else value
         self._count += 1
 
+    def set_back(self, seconds: float) -> None:
+        """The clock was set back by so much: samples stay as old as they were."""
+        self._times -= seconds
+
     def between(self, name: str, start: float, end: float) -> tuple[list[float], list[float | None]]:
         """Times and values of a signal, oldest first."""
         order = np.arange(self._count - min(self._count, KEPT), self._count) % KEPT

@@ -174,6 +174,33 @@ def test_a_key_that_nobody_releases_is_released_after_a_time():
     assert desk.at(NOW + 35.1).action == "play"
 
 
+def test_a_clock_that_is_set_back_neither_ends_a_silence_early_nor_makes_it_longer():
+    back = 7200.0
+    desk = Desk()
+    desk.at(NOW, T1_active=1)
+    desk.at(NOW + 1, T1_acknowledged=1)
+    desk.room.set_back(back)
+    assert desk.at(NOW + 30.9 - back).action == "silence"
+    assert desk.at(NOW + 31.1 - back).action == "play"
+    desk.room.speak("radio 1", True, NOW + 40 - back)
+    assert desk.at(NOW + 40 - back).action == "silence"
+    desk.room.set_back(back)
+    longest = desk.settings.speech.longest_seconds
+    assert desk.at(NOW + 39 + longest - 2 * back).action == "silence"
+    desk.at(NOW + 41 + longest - 2 * back)
+    assert desk.at(NOW + 42 + longest + desk.settings.speech.return_seconds - 2 * back).action == "play"
+
+
+def test_a_source_of_alarms_that_dies_as_the_clock_is_set_back_is_not_taken_for_alive():
+    desk = Desk({"sources": [{**ALARMS["sources"][0], "heartbeat": "alarm/alive", "stale_after": "60s"}]})
+    desk.board.take("scada", [Reading("alarm/alive", 1, NOW)], NOW)
+    desk.at(NOW, T1_active=0)
+    assert desk.at(NOW + 40).action == "play"
+    desk.room.set_back(7200)
+    assert desk.at(NOW + 59 - 7200).action == "play"
+    assert desk.at(NOW + 61 - 7200).action == "silence"
+
+
 def test_only_so_many_keys_are_held():
     desk = Desk({})
     assert [desk.room.speak(f"radio {number}", True, NOW) for number in range(101)] == [True] * 100 + [False]

@@ -365,6 +365,17 @@ def test_time_that_goes_back_is_taken_as_standing_still() -> None:
     assert story.until(110) == "busy"
 
 
+def test_a_source_whose_clock_was_right_is_seen_as_soon_as_the_service_has_the_time_too() -> None:
+    story = Story(rules("busy: {when: load > 10}", "rest"), 10_000)
+    assert story.tell(10_000, load=15, late=7200) == NO_DATA
+    story.evaluator.set_back(7200)
+    assert story.until(2801) == NO_DATA, "nothing looks younger than it did"
+    assert story.tell(2802, load=15) == "busy"
+    assert story.until(2861) == "busy"
+    assert story.until(2862) == NO_DATA
+    assert story.evaluator.counters.late == 0
+
+
 @pytest.mark.parametrize(
     ("pattern", "point", "matches"),
     [

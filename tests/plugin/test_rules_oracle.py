@@ -164,6 +164,32 @@ def test_swapping_to_the_same_signals_and_other_states_agrees_with_having_had_th
                     assert swapped.gauges[name].known() == slow.value(signal), name
 
 
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(rules(), st.lists(moments(), min_size=1, max_size=10), st.lists(moments(), min_size=1, max_size=10))
+def test_a_clock_that_is_set_back_changes_nothing_but_the_times(
+    written: Rules, before: list[tuple[float, list[Reading]]], after: list[tuple[float, list[Reading]]]
+) -> None:
+    """Sources whose clock is the service's: the same grid, by a clock that is set back in the middle and by one that is not."""
+    now, back = 1000.0, 0.0
+    right, steady = Evaluator(written, now), Evaluator(written, now)
+    for number, (pause, readings) in enumerate([*before, *after]):
+        if number == len(before):
+            back = 512.0
+            right.set_back(back)
+        until = now + pause
+        while (due := steady.deadline()) is not None and due < until:
+            assert right.deadline() == due - back
+            right.tick(due - back)
+            steady.tick(due)
+            assert (right.active, right.since + back) == (steady.active, steady.since)
+        now = until
+        right.ingest(arriving(readings, now - back), now - back)
+        steady.ingest(arriving(readings, now), now)
+        assert (right.active, right.since + back) == (steady.active, steady.since)
+        assert right.values() == pytest.approx(steady.values(), abs=1e-6)
+        assert right.counters == steady.counters
+
+
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(rules(), st.lists(moments(), min_size=1, max_size=15))
 def test_the_same_readings_at_the_same_times_give_the_same_standings(written: Rules, story: list[tuple[float, list[Reading]]]) -> None:

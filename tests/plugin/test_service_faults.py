@@ -1,4 +1,4 @@
-"""The service while something around it is not as it should be: a database that cannot be read, rules that are edited under the state that plays."""
+"""The service while something around it is not as it should be: a database that cannot be read, rules that are edited under the state that plays, a clock."""
 
 import json
 import sqlite3
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import gridtone.service
+from gridtone.clock import Clock
 from gridtone.config import Site
 from gridtone.service import Service
 from gridtone_adapters import Health, Reading
@@ -146,3 +147,58 @@ def test_rules_of_a_fallback_alone_end_the_state_that_they_no_longer_have(tmp_pa
         (tmp_path / "rules.yaml").write_text(json.dumps({"gridtone": 1, "states": {"calm": {"prompt": "calm"}}, "fallback": "calm"}))
         until(lambda: plays(service, "calm"), seen=service.cue)
         assert service.standing().state == "calm"
+
+
+def test_a_clock_tells_when_it_was_set_back_and_not_when_it_stood_still():
+    wall, steady = [1e9], [5.0]
+    clock = Clock(lambda: wall[0], lambda: steady[0])
+
+    def after(seconds: float, set_back: float = 0.0) -> float:
+        steady[0] += seconds
+        wall[0] += seconds - set_back
+        return round(clock.look()[1], 3)
+
+    assert (after(0.25), after(900), after(10, set_back=-7200), after(10)) == (0, 0, 0, 0), "nor when it was set ahead"
+    assert (after(0.25, set_back=3600), after(0.25)) == (3600, 0)
+    assert (after(300, set_back=7200), after(300)) == (7200, 0), "though hardly later than at the last look, or earlier"
+    assert [after(1, set_back=0.4) for _ in range(3)] == [0, 0, 1.2]
+
+
+def test_a_clock_that_is_set_back_costs_no_music_no_telemetry_and_no_save(tmp_path: Path, feed: Feed, monkeypatch: pytest.MonkeyPatch):
+    site = site_with(tmp_path, LASTING_RULES, conductor={"dwell_seconds": 3})
+    real = time.time
+    with Service(site) as service:
+        feed.tell(50)
+        until(lambda: plays(service, "low"), seen=service.cue)
+        before, since = service.cue(), service.standing().since
+        set_back = 7200.0
+        monkeypatch.setattr(time, "time", lambda: real() - set_back)
+        until(lambda: service.cue().id > before.id, seen=service.cue)
+        assert service.cue().track == before.track and abs(service.cue().time - (before.time - set_back)) < 0.1, "what plays goes on"
+        assert abs(service.standing().since - (since - set_back)) < 0.1
+        feed.tell(95)
+        until(lambda: plays(service, "high"), seen=service.cue)
+        feed.tell(50)
+        until(lambda: plays(service, "low"), seen=service.cue)
+        assert service.cue().time <= time.time() + 10, "at the next bar, after the dwell"
+        low = {key: value for key, value in LASTING_RULES["states"]["low"].items() if key != "prompt"}
+        (tmp_path / "rules.yaml").write_text(json.dumps(with_state(LASTING_RULES, "low", **low, silent=True)))
+        until(lambda: service.cue().action == "silence", seen=service.cue)
+        heard = [event.payload for event in service.events._events if event.kind == "cue"]
+        assert [cue.action for cue in heard if cue.id > before.id] == ["play", "play", "play", "silence"]
+        [trend] = service.signals(0, 1e12)
+        assert list(trend.times) == sorted(trend.times) and trend.times[-1] <= time.time()
+
+
+def test_a_clock_that_is_set_back_makes_nothing_fresh(tmp_path: Path, feed: Feed, monkeypatch: pytest.MonkeyPatch):
+    rules = {**LASTING_RULES, "signals": {"load": {**LASTING_RULES["signals"]["load"], "stale_after": 6}}}
+    site = site_with(tmp_path, rules)
+    real = time.time
+    with Service(site) as service:
+        feed.tell(50)
+        told = time.monotonic()
+        until(lambda: service.standing().state == "low", seen=service.standing)
+        monkeypatch.setattr(time, "time", lambda: real() - 7200)
+        until(lambda: service.standing().state == "no_data", seen=service.standing)
+        assert time.monotonic() - told < 60, "and not after two hours"
+        assert service.cue().action == "silence"

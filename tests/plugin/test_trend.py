@@ -17,6 +17,14 @@ def test_samples_are_kept_in_order_with_gaps_and_the_oldest_are_forgotten():
     assert trends.between("load", times[5], times[8]) == (times[5:8], values[5:8])
 
 
+def test_samples_go_along_with_a_clock_that_is_set_back():
+    trends = Trends()
+    trends.record({"load": 1.0}, 10_000)
+    trends.set_back(3600)
+    trends.record({"load": 2.0}, 6400 + STEP_SECONDS)
+    assert trends.between("load", 0, 6500) == ([6400, 6400 + STEP_SECONDS], [1.0, 2.0])
+
+
 def test_signals_come_and_go_with_the_rules():
     trends = Trends()
     trends.record({"old": 1.0}, 0.0)

@@ -178,6 +178,19 @@ class AlarmBoard:
                 self._settle(alarm, now)
         self._count_flood(now)
 
+    def set_back(self, seconds: float) -> None:
+        """The clock was set back by so much: everything stays as old as it was, or a source that has died would pass for alive for so long."""
+        for source in self._sources:
+            source.beat_at -= seconds
+        for alarm in self._alarms.values():
+            alarm.heard_at -= seconds
+            alarm.since = None if alarm.since is None else alarm.since - seconds
+            alarm.came = deque(at - seconds for at in alarm.came)
+        self._came = [at - seconds for at in self._came]
+        heapq.heapify(self._came)
+        self._dropped_at = {adapter: at - seconds for adapter, at in self._dropped_at.items()}
+        self.changes += 1
+
     def lose(self, adapters: Iterable[str]) -> None:
         """The adapters that have lost their source at the moment."""
         self._lost = set(adapters)

@@ -61,6 +61,13 @@ class Room:
         latest = now + self._settings.speech.longest_seconds
         self._held = {who: min(until, latest) for who, until in kept.held.items()}
 
+    def set_back(self, seconds: float) -> None:
+        """The clock was set back by so much: what is still to last lasts as long as it would have."""
+        self.alarms.set_back(seconds)
+        self._held = {who: until - seconds for who, until in self._held.items()}
+        self._silent_until -= seconds
+        self._shown_at -= seconds
+
     def order(self, now: float) -> RoomOrder:
         """What the room asks now."""
         _, reason = self._judge(now)

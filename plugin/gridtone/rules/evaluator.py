@@ -1,7 +1,7 @@
 """Which state the grid is in: readings in, a new Standing out whenever the state changes.
 
-There is no clock inside. Times are seconds since the Unix epoch that the caller passes in and that never go back, so fabricated series and recordings give the
-same answers every time. Readings that are ingested together are judged together, at one moment. One thread at a time.
+There is no clock inside. Times are seconds since the Unix epoch that the caller passes in and that only `set_back` takes back, so fabricated series and
+recordings give the same answers every time. Readings that are ingested together are judged together, at one moment. One thread at a time.
 """
 
 from __future__ import annotations
@@ -147,6 +147,24 @@ class Evaluator:
             self._stale_at = [(-math.inf if gauge.members[slot] in gone else at, order, gauge, slot) for at, order, gauge, slot in self._stale_at]
             heapq.heapify(self._stale_at)
         return self.tick(now)
+
+    def set_back(self, seconds: float) -> None:
+        """The clock behind `now` was set back by so much: everything stays as old as it was, and no reading is late only because of that."""
+        self.now -= seconds
+        self.since -= seconds
+        self._held_until -= seconds
+        if self._resumed is not None:
+            self._resumed = self._resumed[0], self._resumed[1] - seconds
+        for live in self.ranked:
+            if live.true_since is not None:
+                live.true_since -= seconds
+        self._stale_at = [(at - seconds, order, gauge, slot) for at, order, gauge, slot in self._stale_at]
+        self._timers[:] = [(at - seconds, rank) for at, rank in self._timers]
+        heapq.heapify(self._stale_at)
+        heapq.heapify(self._timers)
+        self.points.set_back(seconds, self.now)
+        for gauge in self.gauges.values():
+            gauge.set_back(seconds)
 
     def deadline(self) -> float | None:
         """When the next `tick` is due: a point may go stale, or a `for` or `hold` ends. None: not before the next reading."""

@@ -93,6 +93,9 @@ class Gauge:
         self.low, self.high = UNSETTLED
         self.board.touched.append(self)
 
+    def set_back(self, seconds: float) -> None:
+        """The clock was set back by so much: times that the gauge remembers go along."""
+
     def current(self) -> float | None:
         """The value over the points that are fresh; None without any."""
         raise NotImplementedError
@@ -365,6 +368,9 @@ class Rate(Gauge):
             self.board.touched.append(self)
         else:
             self.board.returned.append((self, slot))
+
+    def set_back(self, seconds: float) -> None:
+        self.samples = deque((seen - seconds, value) for seen, value in self.samples)
 
     def current(self) -> float | None:
         if not self.fresh_count or self.samples[-1][0] - self.samples[0][0] < self.window / 2:

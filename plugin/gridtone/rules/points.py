@@ -71,6 +71,12 @@ class Points:
         self._good.pop(point, None)
         self.seen[point] = min(self.seen[point], now - max((gauge.stale_after for _, _, gauge in self.listeners[point]), default=0.0))
 
+    def set_back(self, seconds: float, now: float) -> None:
+        """The clock was set back to `now`: readings stay as old as they were judged, and the next of a source whose clock went along is not late."""
+        self.seen = array("d", [at - seconds for at in self.seen])
+        self.times = array("d", [at - seconds if at > now else at for at in self.times])
+        self._good = {point: (value, at - seconds) for point, (value, at) in self._good.items()}
+
     def bound(self, point: int) -> None:
         """Set the point's bounds to what all of its listeners agree on."""
         bounds = [gauge.bounds(slot) for _, slot, gauge in self.listeners[point]]
