@@ -419,6 +419,37 @@ def test_the_workshop_is_shown(page: Page, backend: MemoryBackend) -> None:
     expect(page.locator("#sources")).to_contain_text("connection refused")
 
 
+def test_a_busy_stock_is_asked_about_now_and_then_and_its_last_word_is_shown(page: Page, backend: MemoryBackend) -> None:
+    expect(page.locator("#sampler-line")).to_contain_text("track 2 of 4")
+    asked: list[Route] = []
+    page.route("**/api/v1/states", lambda route: asked.append(route))
+    for _ in range(30):
+        backend.events.publish("stock", {})
+        page.wait_for_timeout(100)
+    eventually(page, lambda: len(asked) == 1)
+    page.wait_for_timeout(6000)
+    assert len(asked) == 1, "one at a time"
+    backend.problem = "rules.yaml:3:1: the last word"
+    backend.events.publish("stock", {})
+    page.wait_for_timeout(500)
+    began = time.monotonic()
+    asked[0].continue_()
+    page.unroute("**/api/v1/states")
+    count = 0
+
+    def counting(route: Route) -> None:
+        nonlocal count
+        count += 1
+        route.continue_()
+
+    page.route("**/api/v1/states", counting)
+    page.get_by_text("the last word").wait_for()
+    for _ in range(30):
+        backend.events.publish("stock", {})
+        page.wait_for_timeout(100)
+    assert count <= 2 + (time.monotonic() - began) / 5
+
+
 def test_everything_by_keyboard(page: Page, backend: MemoryBackend) -> None:
     backend.give("play", backend.add_track(chord([440], 60)))
     page.locator("#timeline rect").first.wait_for()

@@ -7,6 +7,7 @@ import { letChoose, showTexts } from "./appearance.js";
 import { $, text } from "./elements.js";
 import { showRoom } from "./alarms.js";
 import { showMusic, showSound } from "./music.js";
+import { spaced } from "./spaced.js";
 import { showStanding } from "./standing.js";
 import { showHistory } from "./timeline.js";
 import { pick, say } from "./words.js";
@@ -14,6 +15,8 @@ import { showAdapters, showSampler, showStock } from "./workshop.js";
 
 const STATE_EVERY_MILLISECONDS = 5000;
 const WORKSHOP_EVERY_MILLISECONDS = 15000;
+const WORKSHOP_LEAST_MILLISECONDS = 5000; // the stock tells of changes every second while it samples
+const ANSWER_MILLISECONDS = 30000;
 
 const clock = new ServiceClock();
 const engine = new AudioEngine(clock, fetchAudio, () => showSound(engine.status, muted));
@@ -31,7 +34,7 @@ async function fetchAudio(trackId, codec, limit) {
 
 async function ask(path) {
   try {
-    const response = await fetch(`/api/v1/${path}`);
+    const response = await fetch(`/api/v1/${path}`, { signal: AbortSignal.timeout(ANSWER_MILLISECONDS) });
     return response.ok ? await response.json() : undefined;
   } catch {
     return undefined; // the connection's own watchdog says that the service is gone
@@ -88,10 +91,13 @@ async function refreshState() {
 }
 
 async function refreshWorkshop() {
-  if (document.hidden || status !== "connected") return;
+  if (!document.hidden && status === "connected") await askWorkshop();
+}
+
+const askWorkshop = spaced(async () => {
   [states, sampler, adapters] = await Promise.all([ask("states"), ask("sampler"), ask("adapters")]);
   showWorkshop();
-}
+}, WORKSHOP_LEAST_MILLISECONDS);
 
 async function refreshHistory() {
   history = (await ask("history?hours=24")) ?? history;
