@@ -163,6 +163,7 @@ def test_broker_killed_in_the_middle_of_a_stream(tmp_path, collect):
     collector.wait_count(500)
     server.kill()
     stream.join()
+    wait_until(lambda: not collector.adapter.health().connected, "the loss of the connection")  # else the next wait may be for the old one
     server.start()
     try:
         collector.wait_connected()
