@@ -66,7 +66,12 @@ def check_attributes(asked: Attributes) -> None:
         value = getattr(asked, field_name)
         if value is not None and not 0 <= value <= 1:
             raise ValueError(f"{field_name} is {value:g}; it goes from 0 to 1")
-    if unknown := {*asked.instruments, *asked.without} - set(INSTRUMENTS):
-        raise ValueError(f"no instrument is called {', '.join(sorted(unknown))}; there are: {', '.join(INSTRUMENTS)}")
+    check_instruments(asked)
     if set(INSTRUMENTS) - {"bass", "soft percussion"} <= set(asked.without):
         raise ValueError("every instrument that could play is forbidden: allow at least one of them, besides bass and soft percussion")
+
+
+def check_instruments(asked: Attributes) -> None:
+    """Raises ValueError for one that does not exist."""
+    if unknown := {*asked.instruments, *asked.without} - set(INSTRUMENTS):
+        raise ValueError(f"no instrument is called {', '.join(sorted(unknown))}; there are: {', '.join(INSTRUMENTS)}")

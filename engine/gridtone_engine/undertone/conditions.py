@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gridtone_engine.composer.harmony import MODES, Key
 from gridtone_engine.composer.orchestra import complete
-from gridtone_engine.prompt import INSTRUMENTS, Attributes, Prompt, check_attributes
+from gridtone_engine.prompt import INSTRUMENTS, Attributes, Prompt, check_attributes, check_instruments
 from gridtone_engine.text import Understanding, understand
 from gridtone_engine.text.moods import encoder
 from gridtone_engine.undertone.lead_sheet import LeadSheet
@@ -48,7 +48,8 @@ def stack(several: list[Conditions]) -> Conditions:
 
 
 def conditions(asked: Attributes, sentence: NDArray[np.float32] | None = None) -> Conditions:
-    """Of one prompt: a batch of one. Raises ValueError for a key that does not exist."""
+    """Of one prompt: a batch of one. Raises ValueError for a key or an instrument that does not exist."""
+    check_instruments(asked)
     key = None if asked.key is None else Key.parse(asked.key)
     steps = [
         _tempo_step(asked.tempo_bpm),
