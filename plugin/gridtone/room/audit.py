@@ -40,6 +40,8 @@ CARRIES_DB = 15.0
 THIRD_MARGIN_DB, WEIGHTED_MARGIN_DB = 13.0, 15.0
 WIDEST_MARGIN_DB = 99.0
 """Said where there is nothing in the band that could mask, or, with a minus, nothing of the alarm."""
+ROUNDING_DB = 1e-4
+"""Of one machine's arithmetic against another's: who stands 10 dB above stands so everywhere."""
 EXCERPT_SECONDS = 12.0
 
 
@@ -246,7 +248,7 @@ def _margin(heard: Heard, alarm: Spectrum, track: Sound, threshold: Threshold, n
     octaves = np.clip(db(octaves_of(alarm.thirds)) - threshold.octaves, -WIDEST_MARGIN_DB, WIDEST_MARGIN_DB)
     thirds = np.clip(db(alarm.thirds) - threshold.thirds, -WIDEST_MARGIN_DB, WIDEST_MARGIN_DB)
     octave, third = (int(np.where(carry, margins, -np.inf).argmax()) for carry, margins in ((heard.octaves_carry, octaves), (heard.thirds_carry, thirds)))
-    masked = not any(heard.octaves_carry) or bool(octaves[octave] < needed_db)
+    masked = not any(heard.octaves_carry) or bool(octaves[octave] < needed_db - ROUNDING_DB)
     return Margin(
         heard.name,
         track.name,
