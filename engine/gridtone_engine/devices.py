@@ -5,8 +5,8 @@ import torch
 from gridtone_engine.engine import EngineError
 
 
-def choose_device(named: str | None = None) -> torch.device:
-    """The device of that name; without one, CUDA's first where there is one, else the CPU. Raises EngineError for one that is not here."""
+def choose_device(named: str | None) -> torch.device:
+    """The device of that name; without a name, CUDA's first where there is one, else the CPU. Raises EngineError for one that is not here."""
     try:
         device = torch.device(named or ("cuda" if torch.cuda.is_available() else "cpu"))
     except RuntimeError as error:

@@ -58,6 +58,7 @@ class Adversary(Trainer):
     """Trains the decoder of a finished codec; its own record is `polish.pt`, the codec's stays."""
 
     part = "polish"
+    crops: AudioCrops
 
     def __init__(self, recipe: Recipe, folder: Path) -> None:
         settings = recipe.polish
@@ -68,7 +69,7 @@ class Adversary(Trainer):
         torch.manual_seed(recipe.seed)
         self.jury = Jury(settings.jury_width).to(device)  # before its optimiser's state is loaded, which lies where the parameters do
         self.jury_optimiser = torch.optim.AdamW(self.jury.parameters(), lr=settings.learning_rate, betas=(0.5, 0.9))
-        super().__init__(recipe, folder, self.crops, codec, settings.steps, settings.learning_rate, settings.ema_decay)
+        super().__init__(recipe, folder, codec, settings.steps, settings.learning_rate, settings.ema_decay)
 
     @property
     def shape(self) -> Any:

@@ -31,7 +31,9 @@ def started(recipe: Recipe) -> TorchModel | None:
         return None
     folder = engine.SHIPPED if recipe.start == OURS else Path(recipe.start)
     codec, prior = read_shapes(folder)
-    pairs = [("codec", asdict(recipe.codec), asdict(codec)), ("prior", asdict(recipe.prior), asdict(prior))][: 1 + recipe.start_prior]
+    pairs = [("codec", asdict(recipe.codec), asdict(codec))]
+    if recipe.start_prior:
+        pairs.append(("prior", asdict(recipe.prior), asdict(prior)))
     differing = [
         f"{part}.{name} is {theirs[name]}, the recipe's {value}" for part, ours, theirs in pairs for name, value in ours.items() if theirs[name] != value
     ]

@@ -207,7 +207,6 @@ def _pieces(recording: Recording, seconds: float) -> Iterator[Piece]:
 
 def claim(folder: Path, seconds: float, split: Split, *, unseen_timbres: bool = False, recordings: Sequence[Recording] = ()) -> None:
     """Write down of what corpus a folder holds pieces. Raises ValueError if it is another one."""
-    folder.mkdir(parents=True, exist_ok=True)
     description: dict[str, Any] = {
         "seconds": seconds,
         "split": split,
@@ -218,9 +217,17 @@ def claim(folder: Path, seconds: float, split: Split, *, unseen_timbres: bool = 
     if recordings:
         description["recordings"] = [[recording.path.name, recording.caption] for recording in recordings]
     record = folder / "corpus.json"
-    if record.exists() and json.loads(record.read_text("utf-8")) != description:
+    if not claimed(record, description):
         raise ValueError(f"{folder} holds another corpus, the one that {record.name} in it describes; choose another --folder")
+
+
+def claimed(record: Path, description: dict[str, Any]) -> bool:
+    """Write down in `record` what its folder holds. False if something else is written there already, which stays."""
+    if record.exists():
+        return bool(json.loads(record.read_text("utf-8")) == description)
+    record.parent.mkdir(parents=True, exist_ok=True)
     record.write_text(json.dumps(description, ensure_ascii=False), encoding="utf-8")
+    return True
 
 
 def write_shards(

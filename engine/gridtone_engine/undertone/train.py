@@ -19,7 +19,7 @@ import numpy as np
 import soundfile
 import torch
 from torch import Tensor, distributed, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from gridtone_engine.devices import choose_device
 from gridtone_engine.engine import EngineError, Progress
@@ -50,10 +50,10 @@ class Trainer(ABC):
     """A model in training, its moving average, and where they are kept."""
 
     part: str
+    crops: AudioCrops | CodeCrops
+    """Batches by number; there before `__init__` here."""
 
-    def __init__(
-        self, recipe: Recipe, folder: Path, crops: Dataset[tuple[Tensor, ...]], model: nn.Module, steps: int, learning_rate: float, ema_decay: float
-    ) -> None:
+    def __init__(self, recipe: Recipe, folder: Path, model: nn.Module, steps: int, learning_rate: float, ema_decay: float) -> None:
         torch.set_num_threads(recipe.threads)
         torch.set_float32_matmul_precision("high")
         self.recipe, self.folder, self.steps, self.learning_rate, self.ema_decay = recipe, folder, steps, learning_rate, ema_decay
@@ -66,7 +66,7 @@ class Trainer(ABC):
         self._resume()
         numbers = range(self.batch_number, self.steps * self.processes, self.processes)
         on_device = self.device.type == "cuda"
-        self._ahead = iter(DataLoader(crops, batch_size=None, sampler=numbers, num_workers=recipe.loaders, pin_memory=on_device))
+        self._ahead = iter(DataLoader(self.crops, batch_size=None, sampler=numbers, num_workers=recipe.loaders, pin_memory=on_device))
 
     @abstractmethod
     def learn(self) -> dict[str, float]:
@@ -195,6 +195,7 @@ class CodecTrainer(Trainer):
     """Components and codebooks are found at the first step, or those of the weights to start from stay; all other steps train the decoder."""
 
     part = "codec"
+    crops: AudioCrops
 
     def __init__(self, recipe: Recipe, folder: Path) -> None:
         settings = recipe.train_codec
@@ -202,7 +203,7 @@ class CodecTrainer(Trainer):
         torch.manual_seed(recipe.seed)
         start = started(recipe)
         codec = deepcopy(start.codec) if start else Codec(recipe.codec)
-        super().__init__(recipe, folder, self.crops, codec, settings.steps, settings.learning_rate, settings.ema_decay)
+        super().__init__(recipe, folder, codec, settings.steps, settings.learning_rate, settings.ema_decay)
         if start:
             check_codes(self.average, start.codec, recipe, self._file)
 
@@ -242,6 +243,7 @@ class PriorTrainer(Trainer):
     """Learns the codes that the codec, from its first step on, gives to the corpus, under the captions' attributes and vectors."""
 
     part = "prior"
+    crops: CodeCrops
 
     def __init__(self, recipe: Recipe, folder: Path, report: Report = lambda _: None) -> None:
         settings = recipe.train_prior
@@ -263,7 +265,7 @@ class PriorTrainer(Trainer):
         else:
             prior = Prior(recipe.prior)
             prior.codes.begin(self.codec.quantiser.vectors)
-        super().__init__(recipe, folder, self.crops, prior, settings.steps, settings.learning_rate, settings.ema_decay)
+        super().__init__(recipe, folder, prior, settings.steps, settings.learning_rate, settings.ema_decay)
 
     def learn(self) -> dict[str, float]:
         codes, *told = self._batch()
@@ -389,7 +391,7 @@ def join(device: torch.device) -> tuple[int, int]:
 
 
 def device_of(recipe: Recipe) -> torch.device:
-    return choose_device(recipe.device or None)
+    return choose_device(recipe.device)
 
 
 def render_corpus(recipe: Recipe, folder: Path, max_minutes: float = math.inf, report: Report = lambda _: None) -> bool:

@@ -15,7 +15,7 @@ import soundfile
 
 from gridtone_engine.engine import Engine, EngineError, Progress
 from gridtone_engine.prompt import Prompt
-from gridtone_engine.undertone.corpus import SAMPLE_RATE, Samples, make
+from gridtone_engine.undertone.corpus import SAMPLE_RATE, Samples, claimed, make
 from gridtone_engine.undertone.engine import Undertone
 from gridtone_engine.undertone.evaluate import table
 from gridtone_engine.undertone.evaluate.asking import Question, question
@@ -99,13 +99,11 @@ def evaluate(undertone: Undertone, folder: Path, size: Size, report: Report = la
 
 def _claim(folder: Path, undertone: Undertone, size: Size) -> None:
     """Write down whose tracks a folder holds."""
-    folder.mkdir(parents=True, exist_ok=True)
     weights = hashlib.sha256((undertone.folder / "weights.safetensors").read_bytes()).hexdigest()
     told = {"model": undertone.model, "weights": weights, "sampling": asdict(undertone.sampling), "seconds": size.seconds}
     record = folder / "tracks.json"
-    if record.exists() and json.loads(record.read_text("utf-8")) != told:
+    if not claimed(record, told):
         raise EngineError(f"{folder} holds tracks of something else, as {record.name} in it says: choose another folder (-o), or remove it")
-    record.write_text(json.dumps(told, indent=1), encoding="utf-8")
 
 
 def prompt_again(asked: Question, seed: int) -> Prompt:
